@@ -24,7 +24,6 @@ from sip2gw.config import Config, load_config
 from sip2gw.daemon.app import App
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.telemetry import Log, Redactor
-from sip2gw.serving.line import TerminalLine
 from sip2gw.serving.server import TerminalServer
 
 BATCH = 50
@@ -74,7 +73,7 @@ class Terminals:
         self._done = asyncio.Event()
         self._waiting = 0
         self.wires = [Wire(self._answered) for _ in range(BATCH)]
-        self._lines = [TerminalLine(server) for _ in self.wires]
+        self._lines = [server.new_line("127.0.0.1", server.monotonic()) for _ in self.wires]
         for wire, line in zip(self.wires, self._lines, strict=True):
             line.connection_made(wire)
 

@@ -28,13 +28,13 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from sip2gw.authentication.turns import NameTurns
 from sip2gw.backend.base import BackendError, HungUpError
 from sip2gw.foundation.eager import Detached
 from sip2gw.model import FailedPins
-from sip2gw.shared.pin_guesses import PinGuesses, TerminalGuesses
+from sip2gw.shared.pin_guesses import GuessPlace, PinGuesses, TerminalGuesses, TerminalLimit
 
 FAILURES_LAST = 3
 """A door with this many failures within the window no longer goes first."""
@@ -81,6 +81,8 @@ class _Unwritten:
     failures: int
     until: datetime
     """When memory forgets the failures, just as the store would end a lock."""
+    elsewhere: int = 0
+    """Failures that other workers could not have counted either, and will write."""
 
 
 class Guesses:
@@ -103,12 +105,13 @@ class Guesses:
         self.rules = rules
         self._on_lock = on_lock
         self._monotonic = monotonic
-        self.turns = NameTurns()
         self.under_way: set[asyncio.Task[Any]] = set()
         """Guesses that are being judged, also for somebody who has gone."""
         self.left: set[asyncio.Future[None]] = set()
         """Those of `judge_elsewhere` for somebody who has gone; done when they have been judged."""
         self.terminals = terminals or PinGuesses()
+        self.turns = self.terminals.turns
+        self.terminals.on_unwritten = self._hear_unwritten
         self.unwritten: dict[str, _Unwritten] = {}
         self.writing: asyncio.Task[None] | None = None
 
@@ -117,16 +120,9 @@ class Guesses:
     async def judge(
         self, terminal: str, now: datetime, judging: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
-        """The result of `judging`, which goes on even if the caller gives up.
-
-        All guesses under way at a terminal may fail. Counting them denies extra ones to those who
-        hang up.
-        """
-        known = self.terminal(terminal)
-        crowded = self._too_many(known, now, known.judged)
-        if crowded:
-            await known.turn.acquire()
-        return await asyncio.shield(self._begin(judging(), known, crowded=crowded))
+        """The result of `judging`, which goes on even if the caller gives up."""
+        place = await self.terminals.begin(terminal, self._limit(), now.timestamp())
+        return await asyncio.shield(self._begin(judging(), place))
 
     def judge_elsewhere(
         self, terminal: str, now: datetime, judging: Coroutine[Any, Any, T]
@@ -135,7 +131,7 @@ class Guesses:
         known = self.terminals.of(terminal, self.rules.terminal_failures_max)
         if known.failures and self._too_many(known, now, known.judged):
             return self._judge_in_turn(known, judging)
-        return self._judge_detached(known, judging)
+        return self._judge_detached(known, judging, crowded=False)
 
     async def _judge_in_turn(self, known: TerminalGuesses, judging: Coroutine[Any, Any, T]) -> T:
         try:
@@ -143,36 +139,22 @@ class Guesses:
         except BaseException:
             judging.close()
             raise
-        return await self._judge_detached(known, judging, then=known.turn.release)
+        return await self._judge_detached(known, judging, crowded=True)
 
     def _judge_detached(
-        self,
-        known: TerminalGuesses,
-        judging: Coroutine[Any, Any, T],
-        then: Callable[[], None] | None = None,
+        self, known: TerminalGuesses, judging: Coroutine[Any, Any, T], *, crowded: bool
     ) -> Awaitable[T]:
         known.judged += 1
-
-        def ended() -> None:
-            known.judged -= 1
-            if then is not None:
-                then()
-
-        work: Detached[T] = Detached(self.left, ended)
+        work: Detached[T] = Detached(self.left, partial(known.end, crowded=crowded))
         return work.run(judging)
 
-    def _begin(
-        self, judging: Coroutine[Any, Any, T], known: TerminalGuesses, *, crowded: bool
-    ) -> asyncio.Task[T]:
+    def _begin(self, judging: Coroutine[Any, Any, T], place: GuessPlace) -> asyncio.Task[T]:
         begun = asyncio.get_running_loop().create_task(judging)
-        known.judged += 1
         self.under_way.add(begun)
 
         def done(task: asyncio.Task[T]) -> None:
             self.under_way.discard(task)
-            known.judged -= 1
-            if crowded:
-                known.turn.release()
+            place.leave()
             if not task.cancelled():
                 task.exception()  # retrieved, so that asyncio does not report it again
 
@@ -188,7 +170,8 @@ class Guesses:
         unwritten = self._unwritten_of(name, now)
         if unwritten is None:
             return len(self.unwritten) >= UNWRITTEN_PATRONS_MAX
-        return stored.since_lock + unwritten.failures >= self.rules.failures_max
+        failures = unwritten.failures + unwritten.elsewhere
+        return stored.since_lock + failures >= self.rules.failures_max
 
     def has_failed(self, name: str, stored: FailedPins) -> bool:
         """Whether the next guess has to be counted before it is judged."""
@@ -209,7 +192,9 @@ class Guesses:
 
     async def take_back(self, name: str, *, store_away: bool = False) -> None:
         """Reset the count after a right PIN; it stays if the store cannot be written."""
-        self.unwritten.pop(name, None)
+        unwritten = self.unwritten.pop(name, None)
+        if unwritten is not None:
+            self.terminals.tell_unwritten(name, 0, unwritten.until.timestamp())
         if store_away:
             return
         try:
@@ -222,10 +207,26 @@ class Guesses:
         unwritten = self.unwritten.get(name)
         if unwritten is None:
             return False
-        unwritten.failures -= 1
-        if not unwritten.failures:
-            del self.unwritten[name]
+        self._one_less(name, unwritten)
         return True
+
+    def _one_less(self, name: str, unwritten: _Unwritten) -> None:
+        unwritten.failures -= 1
+        if not unwritten.failures and not unwritten.elsewhere:
+            self.unwritten.pop(name, None)
+        self.terminals.tell_unwritten(name, -1, unwritten.until.timestamp())
+
+    def _hear_unwritten(self, name: str, change: int, until: datetime) -> None:
+        """Another worker has so many more failures to write; 0: the count is cleared."""
+        unwritten = self.unwritten.get(name)
+        if unwritten is None and change > 0 and len(self.unwritten) < UNWRITTEN_PATRONS_MAX:
+            unwritten = self.unwritten[name] = _Unwritten(0, until)
+        if unwritten is None:
+            return
+        unwritten.elsewhere = max(0, unwritten.elsewhere + change)
+        unwritten.until = max(unwritten.until, until)
+        if not change or not (unwritten.failures or unwritten.elsewhere):
+            del self.unwritten[name]
 
     def _unwritten_of(self, name: str, now: datetime) -> _Unwritten | None:
         unwritten = self.unwritten.get(name)
@@ -237,18 +238,21 @@ class Guesses:
     def _keep(self, name: str, now: datetime) -> int:
         """Count in memory what the store cannot count, for writing later; returns the count."""
         unwritten = self._unwritten_of(name, now)
-        failures = 1 if unwritten is None else unwritten.failures + 1
-        self.unwritten[name] = _Unwritten(failures, now + self.rules.lock)
+        if unwritten is None:
+            unwritten = self.unwritten[name] = _Unwritten(0, now)
+        unwritten.failures += 1
+        unwritten.until = now + self.rules.lock
+        self.terminals.tell_unwritten(name, 1, unwritten.until.timestamp())
         if self.writing is None:
             self.writing = asyncio.get_running_loop().create_task(self._write())
-        return failures
+        return unwritten.failures + unwritten.elsewhere
 
     async def _write(self) -> None:
         """Write to the store what memory has counted, as soon as the store accepts it."""
         try:
-            while self.unwritten:
+            while names := [name for name, it in self.unwritten.items() if it.failures]:
                 await asyncio.sleep(WRITE_AGAIN_S)
-                for name in list(self.unwritten):
+                for name in names:
                     if not await self._write_one(name):
                         break
         finally:
@@ -263,8 +267,7 @@ class Guesses:
                     await self._counts.record(name, since, self.rules.failures_max, unwritten.until)
                 except Exception:  # even a bug: memory keeps the failure until the store has it
                     return False
-                unwritten.failures -= 1
-            self.unwritten.pop(name, None)
+                self._one_less(name, unwritten)
         return True
 
     # Terminals ------------------------------------------------------------------------------------
@@ -272,6 +275,10 @@ class Guesses:
     def terminal(self, name: str) -> TerminalGuesses:
         """The guesses at the terminal of that name."""
         return self.terminals.of(name, self.rules.terminal_failures_max)
+
+    def _limit(self) -> TerminalLimit:
+        rules = self.rules
+        return TerminalLimit(rules.terminal_failures_max, rules.terminal_window.total_seconds())
 
     def _too_many(self, terminal: TerminalGuesses, now: datetime, more: int = 0) -> bool:
         window_s = self.rules.terminal_window.total_seconds()
@@ -282,14 +289,11 @@ class Guesses:
         window_s = self.rules.terminal_window.total_seconds()
         return not self.terminal(terminal).has_failed(FAILURES_LAST, now.timestamp(), window_s)
 
-    def note_failure(self, terminal: str, now: datetime, failures: int | None) -> None:
+    async def note_failure(self, terminal: str, now: datetime, failures: int | None) -> None:
         """Count a failure at a terminal, the patron's `failures`-th, and report a limit reached."""
         if failures is not None and failures >= self.rules.failures_max:
             self._on_lock("card", terminal)
-        known = self.terminal(terminal)
-        before = self._too_many(known, now)
-        known.failures.append(now.timestamp())
-        if not before and self._too_many(known, now):
+        if await self.terminals.fail(terminal, self._limit(), now.timestamp()):
             self._on_lock("terminal", terminal)
 
     async def hold_back(self, terminal: str, now: datetime, began_s: float) -> None:

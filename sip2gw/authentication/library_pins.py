@@ -227,7 +227,7 @@ class LibraryPins:
             await counted.give_back()
             return _WRONG, verdict
         failures = None if counted_before else await counted.count()
-        self.guesses.note_failure(guess.terminal, guess.now, failures)
+        await self.guesses.note_failure(guess.terminal, guess.now, failures)
         if failures is not None and failures >= self.guesses.rules.failures_max:
             self._forget_deeds(counted)
         elif failures is not None and verdict.by_deed:

@@ -162,7 +162,7 @@ class PinService:
             if not await self.matches(record, guess.pin, first=guess.goes_first):
                 if not failed_before:
                     failures = await guesses.count(record.id, stored, now, store_away=away)
-                guesses.note_failure(guess.terminal, now, failures)
+                await guesses.note_failure(guess.terminal, now, failures)
                 return PinState.WRONG
         if failed_before:
             await guesses.take_back(record.id, store_away=away)

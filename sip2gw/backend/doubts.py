@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 from sip2gw.backend.attempts import (
@@ -80,14 +82,17 @@ class Doubts:
 
     Args:
         spool: opened by `open`; used in a thread of its own.
+        left: the spools of workers that there are no longer; what is in them is settled here.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, left: Iterable[Path] = ()) -> None:
         self.writable = False
         """Whether an attempt could be noted: else no payment is taken any more."""
         self.problem = "not open"
         """Why it could not."""
         self._spool = spool
+        self._left = list(left)
+        """Not taken over yet."""
         self._known: dict[str, UnknownAttempt] = {}
         self._by_key: dict[Key, UnknownAttempt] = {}
         self._done: dict[Key, UnknownAttempt] = {}
@@ -119,6 +124,8 @@ class Doubts:
             self.problem = str(error)
             return
         self._opened = self.writable = True
+        with suppress(SpoolError):  # `mend` tries again
+            found += self._take_over()
         for attempt in found:
             self._add(attempt)
 
@@ -238,7 +245,7 @@ class Doubts:
 
     async def mend(self) -> None:
         """Try again what failed; afterwards `writable` says whether it works."""
-        if self._unwritten or not self.writable:
+        if self._unwritten or not self.writable or self._left:
             unwritten = [self._known[attempt_id] for attempt_id in sorted(self._unwritten)]
             for attempt in await self._run(self._mend, unwritten):
                 self._add(attempt)
@@ -292,10 +299,21 @@ class Doubts:
                 self._spool.put(attempt)
                 self._unwritten.discard(attempt.id)
             self._spool.check()
+            found += self._take_over()
         except SpoolError as error:
             self._failed(error)
         else:
             self.writable = True
+        return found
+
+    def _take_over(self) -> list[UnknownAttempt]:
+        """What was in the spools that nobody uses any more; others are tried again."""
+        found: list[UnknownAttempt] = []
+        for path in tuple(self._left):
+            taken = self._spool.take_over(path)
+            if taken is not None:
+                self._left.remove(path)
+                found += taken
         return found
 
     def _failed(self, error: SpoolError) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sip2gw.backend.base import Access, Backend, BackendError, Role
 from sip2gw.backend.library import Library
+from sip2gw.backend.spool import spool_of_worker, spools_beside
 from sip2gw.backend.sqlite.place import beside
-from sip2gw.backend.sqlite.store import open_sqlite
+from sip2gw.backend.sqlite.store import open_sqlite, rehearse_sqlite
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.config import Config
 from sip2gw.foundation.clock import Clock
@@ -43,20 +44,48 @@ class Opened:
     """Our own data: for staff, and for what the gateway looks after by itself."""
 
 
-def open_backend(config: Config, role: Role, access: Access = "write") -> Opened:
+def open_backend(
+    config: Config, role: Role, access: Access = "write", *, worker: int = 0
+) -> Opened:
     """Open what `config` names; `store.url` is `sqlite:FILE` or `postgresql://user@host/database`.
 
     Args:
         role: who opens it.
         access: what may be done to it; only `make` makes a store that is not there.
+        worker: the number of this process among those of a gateway, from 0 on.
 
     Raises:
         BackendError: the URL is not usable or the store cannot be opened; the text says why.
     """
     url = config.store.url
-    open_it = _open_postgres if is_postgres(url) else _open_file
-    store = open_it(config, role, access)
+    if is_postgres(url):
+        store = _open_postgres(config, role, access, worker)
+    else:
+        store = _open_file(config, role, access)
     return Opened(store, store)
+
+
+def rehearse_opening(config: Config, access: Access) -> bool:
+    """Look whether a gateway could open the store that `config` names; changes nothing.
+
+    Returns:
+        Whether the gateway that runs must have left it first: a file is one gateway's, and a
+        database that has to be brought up to date is not changed under anybody's hands.
+
+    Raises:
+        BackendError: it could not, whoever leaves; the text says why.
+    """
+    if is_postgres(config.store.url):
+        with _driver():
+            from sip2gw.backend.postgres.store import is_older
+        return is_older(_address_of(config), access)
+    rehearse_sqlite(
+        _file_of(config),
+        access=access,
+        currency=config.institution.currency,
+        pin_secret_file=config.pin_secret_path,
+    )
+    return True
 
 
 def open_library_system(
@@ -175,7 +204,7 @@ def _address_of(config: Config) -> Address:
     return Address(config.store.url, None if password is None else password.get_secret_value())
 
 
-def _open_postgres(config: Config, role: Role, access: Access) -> Library:
+def _open_postgres(config: Config, role: Role, access: Access, worker: int) -> Library:
     with _driver():
         from sip2gw.backend.postgres import open_postgres
     password = config.store_password
@@ -186,7 +215,8 @@ def _open_postgres(config: Config, role: Role, access: Access) -> Library:
         access=access,
         currency=config.institution.currency,
         pin_secret_file=config.pin_secret_path,
-        spool_file=config.spool_path,
+        spool_file=spool_of_worker(config.spool_path, worker),
+        spools_left=() if worker else spools_beside(config.spool_path, config.server.workers),
         timeout_s=config.server.request_timeout_s * STORE_SHARE,
     )
 

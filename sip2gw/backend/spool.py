@@ -134,6 +134,32 @@ class Spool:
                 self._write(slot, _EMPTY)
                 self._free.append(self._slots.pop(attempt_id))
 
+    def take_over(self, path: Path) -> list[UnknownAttempt] | None:
+        """Move here what is in the spool at `path`, and remove that; returns what was in it.
+
+        None: somebody still uses it. After a crash in between an entry is in both; it is then
+        settled twice, which changes nothing.
+
+        Raises:
+            SpoolError: the disk failed, or there is no room; the file stays as it is.
+        """
+        if not path.exists():
+            return []
+        other = Spool(path)
+        try:
+            found = other.open()
+        except SpoolError:
+            return None
+        try:
+            if len(self.put_all(found)) < len(found):
+                raise NoRoomError(f"{self.path}: no room for what is in {path}")
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SpoolError(f"{path}: {error.strerror}") from None
+        finally:
+            other.close()
+        return found
+
     def check(self) -> None:
         """Prove that an attempt could be noted.
 
@@ -182,6 +208,27 @@ def of_row(kind: str, text: str) -> UnknownAttempt:
     if kind not in _KINDS:
         raise ValueError("no such kind of attempt")
     return msgspec.json.decode(text, type=_KINDS[kind])
+
+
+def spool_of_worker(path: Path, worker: int) -> Path:
+    """The spool of a worker of the gateway whose spool is at `path`; that of the first is there."""
+    return path.with_name(f"{path.name}.{worker}") if worker else path
+
+
+def spools_beside(path: Path, first: int = 1) -> list[Path]:
+    """The files that the workers from `first` on have made beside the spool at `path`."""
+    found = []
+    with contextlib.suppress(OSError):
+        for one in path.parent.iterdir():
+            name, _, number = one.name.rpartition(".")
+            if name == path.name and number.isascii() and number.isdigit():
+                found.append((int(number), one))
+    return [one for number, one in sorted(found) if number >= first]
+
+
+def read_spools(path: Path) -> list[UnknownAttempt]:
+    """The entries in the spools of all workers of a gateway that may be running."""
+    return [known for one in (path, *spools_beside(path)) for known in read_spool(one)]
 
 
 def read_spool(path: Path) -> list[UnknownAttempt]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +17,12 @@ from sip2gw.cli.common import (
     say,
 )
 from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.kiosk.options import CaOption, CertOption, KeyOption, TlsOption
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
+    from sip2gw.cli.kiosk.tls import Tls
     from sip2gw.config import Config
 
 
@@ -42,6 +45,10 @@ def check(
     ] = None,
     password: PasswordOption = None,
     password_file: PasswordFileOption = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail if there is a warning as well.")
     ] = False,
@@ -57,9 +64,18 @@ def check(
     if schema:
         _print_schema()
     elif live is not None:
+        from sip2gw.cli.kiosk.tls import Tls
+
+        recognised = False
         if terminal is not None:
             login, password = _credentials(configured(config), terminal)
-        _probe(live, login, read_password(password, password_file))
+            recognised = login is None
+        _probe(
+            live,
+            Tls.wanted(tls, ca, cert, key),
+            (login, read_password(password, password_file)),
+            recognised=recognised,
+        )
     else:
         _check_site(configured(config), strict=strict)
 
@@ -75,12 +91,13 @@ def _print_schema() -> None:
 def _check_site(config: Config, *, strict: bool) -> None:
     from sip2gw.cli.checking.certificates import about_certificates
     from sip2gw.cli.checking.exposure import about_addresses
+    from sip2gw.cli.checking.listeners import about_listeners
     from sip2gw.cli.checking.terminals import about_terminals
     from sip2gw.config.availability import unavailable
     from sip2gw.config.unsaid import unsaid
     from sip2gw.config.without_effect import without_effect
 
-    problems = unavailable(config)
+    problems = unavailable(config) or _unusable_certificates(config)
     if problems:
         raise UsageError("\n".join(problems))
     say(
@@ -93,6 +110,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
         *without_effect(config),
         *unsaid(config),
         *about_addresses(config),
+        *about_listeners(config),
         *about_certificates(config, now),
         *about_terminals(config, now),
     ]
@@ -101,6 +119,18 @@ def _check_site(config: Config, *, strict: bool) -> None:
     count = len(warnings) + _check_store(config, now)
     if count and strict:
         raise CommandError(f"{counted(count, 'warning')}, and --strict allows none")
+
+
+def _unusable_certificates(config: Config) -> Sequence[str]:
+    """Why the gateway would not start or reload with its certificates."""
+    from sip2gw.config import ConfigError
+    from sip2gw.serving.tls import contexts_of
+
+    try:
+        contexts_of(config)
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def _check_store(config: Config, now: datetime) -> int:
@@ -136,12 +166,16 @@ def _behind(config: Config) -> str:
     return f", {counted(len(config.accounts), 'account')} at the library system"
 
 
-def _credentials(config: Config, name: str) -> tuple[str, str]:
-    """Login and password of a terminal whose password the configuration holds."""
+def _credentials(config: Config, name: str) -> tuple[str | None, str | None]:
+    """Login and password of a terminal whose password the configuration holds; nothing for one
+    that need not log in.
+    """
     known = {terminal.name: terminal for terminal in config.terminals.values()}
     terminal = config.terminals.get(name) or known.get(name)
     if terminal is None:
         raise CommandError(f"no terminal {name}; configured: {', '.join(sorted(known))}")
+    if not terminal.login_required:
+        return None, None
     if terminal.password is None:
         raise UsageError(
             f"the configuration holds only a hash of {name}'s password; give --login and --password"
@@ -149,15 +183,22 @@ def _credentials(config: Config, name: str) -> tuple[str, str]:
     return terminal.login, terminal.password.get_secret_value()
 
 
-def _probe(address: str, login: str | None, password: str | None) -> None:
-    """Log in if a login is given, ask for the status, and report the answers."""
-    from sip2gw.cli.kiosk.client import Credentials, Kiosk
-    from sip2gw.protocol.messages import AcsStatus, ScStatus
+def _probe(
+    address: str, tls: Tls | None, login: tuple[str | None, str | None], *, recognised: bool
+) -> None:
+    """Log in if a login is given, ask for the status, and report the answers.
 
-    with Kiosk.connect(address) as kiosk:
-        say(f"{address}: connected")
-        if login is not None:
-            kiosk.log_in(Credentials(login, password or ""))
+    Where the gateway must know us as a terminal without a login, `recognised`, it is a failure when
+    it promises only what it promises strangers.
+    """
+    from sip2gw.cli.kiosk.client import Credentials, Kiosk
+    from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, ScStatus
+
+    with Kiosk.connect(address, tls=tls) as kiosk, kiosk.noticing_tls():
+        say(f"{address}: connected{'' if tls is None else ', with TLS'}")
+        name, password = login
+        if name is not None:
+            kiosk.log_in(Credentials(name, password or ""))
             say("login: accepted")
         status = kiosk.ask(ScStatus())
     if not isinstance(status, AcsStatus):
@@ -167,4 +208,9 @@ def _probe(address: str, login: str | None, password: str | None) -> None:
             "status: the gateway is up but off-line, because its store does not work"
         )
     say(f"status: on-line, institution {status.institution_id}")
+    if recognised and status.supported_messages <= ALWAYS_SUPPORTED:
+        raise CommandError(
+            "terminal: the gateway takes this machine for a stranger; run the command on the"
+            " terminal's machine, or correct the terminal's networks or tls_client_name"
+        )
     say(f"messages served: {' '.join(sorted(status.supported_messages))}")

@@ -25,6 +25,10 @@ def serve(
     let the gateway finish its requests; the exit status is 0, or 1 when something took too long and
     was abandoned. SIGHUP makes it read the configuration again.
 
+    If a gateway is running on the same configuration, this one takes its place: it takes over the
+    listening sockets, so that nobody is refused, and the other finishes its requests and ends. If
+    this one cannot start, the other goes on.
+
     The store must be there: `import` makes it, or --create. So a wrong `store.url` is an error, and
     not an empty library that refuses everybody.
     """

@@ -2,6 +2,7 @@
 
 from sip2gw.config.branches import Branch
 from sip2gw.config.doors import DoorTable
+from sip2gw.config.listeners import Listener
 from sip2gw.config.load import (
     Config,
     ConfigFile,
@@ -12,20 +13,24 @@ from sip2gw.config.load import (
 from sip2gw.config.problems import ConfigError
 from sip2gw.config.profiles import Profile
 from sip2gw.config.reload import Lasting, reload_marks
+from sip2gw.config.server import ClientCertificate, UnixAddress
 from sip2gw.config.terminals import Terminal
 from sip2gw.config.types import Address
 
 __all__ = [
     "Address",
     "Branch",
+    "ClientCertificate",
     "Config",
     "ConfigError",
     "ConfigFile",
     "DoorTable",
     "Lasting",
+    "Listener",
     "Profile",
     "Terminal",
     "TlsFiles",
+    "UnixAddress",
     "json_schema",
     "load_config",
     "reload_marks",

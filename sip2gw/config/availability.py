@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sip2gw.config import Config
-from sip2gw.config.sections import ServerSection
 
 
 def unavailable(config: Config) -> list[str]:
@@ -17,16 +16,7 @@ def unavailable(config: Config) -> list[str]:
 
 
 def _lines(config: Config) -> Iterator[str]:
-    server, admin, backend = config.server, config.admin, config.backend
-    if server.workers > 1:
-        yield (
-            f"server.workers: this version runs one process only; got {server.workers}; allowed: 1"
-            " (start several gateways on one database instead)"
-        )
-    if server.proxy_protocol:
-        yield "server.proxy_protocol: is not available in this version; allowed: false"
-    if server.proxy_networks != ServerSection().proxy_networks:
-        yield ("server.proxy_networks: this version does not read PROXY headers; leave the key out")
+    admin, backend = config.admin, config.backend
     for key in ("token", "token_file"):
         if getattr(admin, key) is not None:
             yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +17,11 @@ from sip2gw.config import places
 from sip2gw.config.accounts import resolve_accounts
 from sip2gw.config.branches import Branch, BranchTable, resolve_branch
 from sip2gw.config.files import Files
+from sip2gw.config.listeners import Listener, listener_problems, resolve_listeners
 from sip2gw.config.outbox import OutboxSection, outbox_problems
 from sip2gw.config.problems import Problems
 from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
+from sip2gw.config.recognition import ambiguities
 from sip2gw.config.sections import (
     AdminSection,
     BackendSection,
@@ -29,10 +31,10 @@ from sip2gw.config.sections import (
     PrivacySection,
     RelationshipsSection,
     SecuritySection,
-    ServerSection,
     StoreSection,
     SupportSection,
 )
+from sip2gw.config.server import ServerSection
 from sip2gw.config.terminals import (
     Terminal,
     TerminalTable,
@@ -94,7 +96,7 @@ def json_schema() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The files of the SIP2 listener's TLS."""
+    """The files of the TLS with terminals."""
 
     certificate: Path
     key: Path
@@ -129,6 +131,8 @@ class Config:
     """By login (CN)."""
     zone: ZoneInfo
     """The institution's."""
+    listeners: tuple[Listener, ...]
+    """Where terminals come in; `server.listen`, read."""
     tls: TlsFiles | None
     pin_secret_path: Path | None
     spool_path: Path
@@ -207,6 +211,7 @@ class _Resolver:
         self._check_texts()
         self._check_outbox()
         self._check_upstream()
+        listeners = self._listeners()
         accounts = self._accounts()
         branches = {
             code: resolve_branch(code, table, source.institution.timezone)
@@ -241,8 +246,9 @@ class _Resolver:
             texts=MappingProxyType({lang: dict(own) for lang, own in source.texts.items()}),
             branches=MappingProxyType(branches),
             profiles=MappingProxyType(profiles),
-            terminals=MappingProxyType(self._terminals(profiles, branches, accounts)),
+            terminals=MappingProxyType(self._terminals(profiles, branches, accounts, listeners)),
             zone=self._zone,
+            listeners=listeners,
             tls=self._tls(),
             pin_secret_path=self._files.path(source.store.pin_secret_file),
             spool_path=places.spool_path(self._file, self._files.path(source.store.spool_file)),
@@ -273,6 +279,14 @@ class _Resolver:
                 " only one writer",
                 got=server.workers,
                 allowed="1, or a postgresql:// address in store.url",
+            )
+        if server.workers > 1 and self._source.backend.kind == "sip2":
+            add(
+                "server.workers",
+                "one process asks a library system faster than that answers, and several would"
+                " have to share its connections",
+                got=server.workers,
+                allowed="1",
             )
         if server.terminal_timeout_s <= server.request_timeout_s:
             add(
@@ -363,6 +377,7 @@ class _Resolver:
         profiles: Mapping[str, Profile],
         branches: Mapping[str, Branch],
         accounts: Mapping[str, Account],
+        listeners: Sequence[Listener],
     ) -> dict[str, Terminal]:
         terminals: dict[str, Terminal] = {}
         keys: dict[str, str] = {}
@@ -377,8 +392,8 @@ class _Resolver:
             branch = None
             if table.branch:
                 branch = self._follow(f"{where}.branch", table.branch, branches)
-            if table.tls_client_name and not self._source.server.tls_client_ca:
-                self._problems.add(f"{where}.tls_client_name", "needs server.tls_client_ca")
+            if table.tls_client_name and not any(it.client_certificate for it in listeners):
+                self._problems.add(f"{where}.tls_client_name", self._no_names())
             if profile is not None:
                 terminals[login] = resolve_terminal(
                     key,
@@ -389,6 +404,8 @@ class _Resolver:
                     password=password,
                     zone=self._zone,
                 )
+        for ambiguity in ambiguities(self._source.terminals):
+            self._problems.add(ambiguity.key, ambiguity.message, got=ambiguity.got)
         return terminals
 
     def _follow(self, where: str, name: str, known: Mapping[str, _T]) -> _T | None:
@@ -413,6 +430,19 @@ class _Resolver:
                 )
             return None
         return self._files.password(f"{where}.password", table.password, table.password_file)
+
+    def _no_names(self) -> str:
+        """Why no terminal shows a certificate, and what to do."""
+        if self._source.server.tls_client_ca is None:
+            return "needs server.tls_client_ca"
+        return "needs an address in server.listen that has TLS and asks for client certificates"
+
+    def _listeners(self) -> tuple[Listener, ...]:
+        source = self._source
+        listeners = resolve_listeners(source.server, self._file.parent)
+        for key, message, got in listener_problems(source.server, listeners, source.terminals):
+            self._problems.add(key, message, got=got)
+        return listeners
 
     def _tls(self) -> TlsFiles | None:
         server = self._source.server

@@ -15,6 +15,7 @@ from sip2gw.config.schema import (
     describe_node,
     is_secret,
     node_at,
+    table_in,
     tables_of,
 )
 from sip2gw.foundation.words import meant
@@ -103,8 +104,9 @@ class Problems:
         if kind == "extra_forbidden":
             # Never with its value: a misspelt password is a password.
             node, value = {}, None
-            known = node_at(schema, path[:-1])["properties"]
-            message += meant(str(path[-1]), known) or _belongs(str(path[-1]), schema)
+            known = table_in(node_at(schema, path[:-1]), schema)["properties"]
+            # A key of another table is known exactly; one that it resembles may be far from it.
+            message += _belongs(str(path[-1]), schema) or meant(str(path[-1]), known)
             allowed = ", ".join(known)
         elif kind == "value_error" and node.get("type") == "object":
             allowed = ""

@@ -38,12 +38,16 @@ def _marks_in(model: type[BaseModel], path: str) -> Iterator[tuple[str, ReloadMa
             yield f"{path}{name}", mark  # type: ignore[misc]
 
 
+_MAKE_LISTENERS = frozenset({"server.listen", "server.proxy_protocol"})
+
+
 class Lasting:
     """The values of the marked keys when the gateway started, to compare later files with."""
 
     def __init__(self, started: Config) -> None:
         self._values = _marked_values(started)
         self._accounts = started.accounts
+        self._listeners = started.listeners
 
     def kept(self, config: Config) -> Config:
         """`config` with the accounts of the start, because their lines are open.
@@ -62,8 +66,15 @@ class Lasting:
         ]
 
     def waiting(self, config: Config) -> list[str]:
-        """The keys of `config` that differ and take effect only after a restart."""
-        return self._changed(config, "restart")
+        """The keys of `config` that differ and take effect only after a restart.
+
+        A certificate that comes or goes makes other listeners, although `server.listen` is as it
+        was.
+        """
+        changed = self._changed(config, "restart")
+        if config.listeners != self._listeners and not _MAKE_LISTENERS.intersection(changed):
+            changed.append("server.listen")
+        return changed
 
     def _changed(self, config: Config, mark: ReloadMark) -> list[str]:
         marks, now = reload_marks(), _marked_values(config)

@@ -43,9 +43,16 @@ def node_at(schema: Node, path: Iterable[str | int]) -> Node:
         elif isinstance(part, int):
             step = _items_of(node)
         else:
-            step = node.get("properties", {}).get(part) or member_node(node)
+            table = table_in(node, schema)
+            step = table.get("properties", {}).get(part) or member_node(table)
         above, node = node, resolve(step, schema)
     return node
+
+
+def table_in(node: Node, schema: Node) -> Node:
+    """`node`, or what it is where a value may be a table or something else."""
+    options = [resolve(option, schema) for option in node.get("anyOf", ())]
+    return next((option for option in options if option.get("type") == "object"), node)
 
 
 def tables_of(node: Node, schema: Node, name: str = "") -> Iterator[tuple[str, frozenset[str]]]:

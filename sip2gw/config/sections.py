@@ -20,15 +20,11 @@ from sip2gw.config.types import (
     NEVER_BY_RELOAD,
     NEXT_START,
     Address,
-    Addresses,
     AddressText,
     Code,
-    Count,
     FileName,
     Language,
     Name,
-    Networks,
-    Seconds,
     Section,
     ZoneText,
     parse_address,
@@ -136,116 +132,6 @@ class StoreSection(Section):
     def is_sqlite(self) -> bool:
         """Whether the data is in a file on this machine."""
         return self.url.startswith("sqlite:")
-
-
-class ServerSection(Section):
-    """Connections from terminals (SIP2)."""
-
-    listen: Addresses = Field(
-        default=("127.0.0.1:6001",),
-        description='Addresses to listen on; IPv6 as `"[::1]:6001"`.',
-        json_schema_extra=NEXT_START,
-    )
-    workers: int = Field(
-        default=1,
-        ge=1,
-        le=256,
-        description="Number of processes; more than 1 needs PostgreSQL.",
-        json_schema_extra=NEXT_START,
-    )
-    tls_certificate: FileName | None = Field(
-        default=None,
-        description="PEM file with the certificate chain. When set, terminals must use TLS.",
-        json_schema_extra=NEXT_START,
-    )
-    tls_key: FileName | None = Field(
-        default=None, description="PEM file with the private key.", json_schema_extra=NEXT_START
-    )
-    tls_client_ca: FileName | None = Field(
-        default=None,
-        description="PEM file of the authority; terminals must show a client certificate from it.",
-        json_schema_extra=NEXT_START,
-    )
-    socket: FileName | None = Field(
-        default=None,
-        description="Control socket, by which `reload`, `drain` and `terminal …` reach the running"
-        " gateway. Unset: named after the configuration file, with `.control`, next to it or,"
-        " under systemd, in the `RuntimeDirectory`.",
-        json_schema_extra=NEXT_START,
-    )
-    proxy_protocol: bool = Field(
-        default=False,
-        description="Whether each connection from `proxy_networks` begins with a PROXY"
-        " protocol header.",
-        json_schema_extra=NEXT_START,
-    )
-    proxy_networks: Networks = Field(
-        default=("127.0.0.0/8", "::1/128"),
-        description="Networks of trusted proxies.",
-        json_schema_extra=NEXT_START,
-    )
-    login_timeout_s: Seconds = Field(
-        default=60, description="Seconds within which a new connection must log in."
-    )
-    idle_timeout_s: Seconds = Field(
-        default=600,
-        description="Seconds without a message after which the gateway closes a connection.",
-    )
-    drain_timeout_s: Seconds = Field(
-        default=10, description="Seconds that requests in progress have at shut-down."
-    )
-    request_timeout_s: Seconds = Field(
-        default=5,
-        description="Seconds within which a request is decided. After that the gateway refuses it.",
-    )
-    terminal_timeout_s: Annotated[float, Field(gt=0, le=99.8)] = Field(
-        default=10,
-        description="Time-out that the 98 gives to terminals, in seconds; longer than"
-        " `request_timeout_s`.",
-    )
-    terminal_retries: int = Field(
-        default=3, ge=0, le=998, description="Number of retries that the 98 gives to terminals."
-    )
-    status_before_login: bool = Field(
-        default=True, description="Whether a 99 before the login is answered with on-line."
-    )
-    tcp_keepalive_s: Seconds = Field(
-        default=60, description="Idle seconds before TCP keepalive probes begin."
-    )
-    max_connections: Count = Field(
-        default=10_000, description="Maximum number of connections at a time."
-    )
-    max_connections_per_address: Count = Field(
-        default=1_000, description="Maximum number of connections at a time from one address."
-    )
-    frame_bytes_max: int = Field(
-        default=8_192,
-        ge=512,
-        le=1_048_576,
-        description="Size of the longest message accepted, in bytes.",
-    )
-    frame_timeout_s: Seconds = Field(
-        default=10,
-        description="Seconds within which a message must be complete, from its first byte.",
-    )
-    resend_limit: int = Field(
-        default=3,
-        ge=1,
-        le=100,
-        description="Bad checksums in a row that are answered with a 96 before the gateway"
-        " closes the connection.",
-    )
-    login_attempts: int = Field(
-        default=3,
-        ge=1,
-        le=100,
-        description="Failed logins before the gateway closes the connection.",
-    )
-
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """`listen`, read."""
-        return tuple(parse_address(text) for text in self.listen)
 
 
 class AdminSection(Section):

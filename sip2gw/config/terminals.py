@@ -1,11 +1,9 @@
-"""`[terminals.X]`: one login each, as written and as used (B12)."""
+"""`[terminals.X]`: one login each, as written and as used (B12, B94, C134)."""
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, model_validator
@@ -19,10 +17,15 @@ from sip2gw.config.types import (
     Network,
     Networks,
     Section,
-    parse_network,
+    networks,
+    within,
 )
 
 PASSWORD_CHARACTERS_MAX = 255
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+NO_ADDRESS = "unix"
+"""Who comes by a Unix socket, and not through a proxy that tells an address, has this in place of
+one."""
 
 
 class TerminalTable(Section):
@@ -37,19 +40,24 @@ class TerminalTable(Section):
         description="Account at the library system, from `backend.sip2.accounts`; unset: the"
         " branch's.",
     )
+    login_required: bool = Field(
+        default=True,
+        description="Whether the terminal must log in. Without a login its address (`networks`) or"
+        " its client certificate (`tls_client_name`) says which terminal it is.",
+    )
     login: Name | None = Field(default=None, repr=False, description="Login (CN); unset: the key.")
     password: SecretStr | None = Field(
         default=None,
         max_length=PASSWORD_CHARACTERS_MAX,
         description="Password (CO) in plain text. Give exactly one of `password`,"
-        " `password_file` and `password_hash`.",
+        " `password_file` and `password_hash`; none is needed without `login_required`.",
     )
     password_file: FileName | None = Field(default=None, description="File with the password.")
     password_hash: SecretStr | None = Field(
         default=None, description="Argon2id hash of the password, made by `sip2gw hash-password`."
     )
     networks: Networks = Field(
-        default=("0.0.0.0/0", "::/0"), description="Networks from which the terminal may connect."
+        default=EVERYWHERE, description="Networks from which the terminal may connect."
     )
     location: Name | None = Field(
         default=None, description="Location (CP) that the terminal must send; unset: any."
@@ -70,15 +78,36 @@ class TerminalTable(Section):
 
     @model_validator(mode="after")
     def _one_password(self) -> TerminalTable:
-        given = (self.password, self.password_file, self.password_hash)
-        if sum(value is not None for value in given) != 1:
+        passwords = (self.password, self.password_file, self.password_hash)
+        given = sum(value is not None for value in passwords)
+        if self.login_required and given != 1:
             raise ValueError("give exactly one of password, password_file and password_hash")
+        if given > 1:
+            raise ValueError("give only one of password, password_file and password_hash")
         return self
+
+    @model_validator(mode="after")
+    def _known_by_something(self) -> TerminalTable:
+        named = "networks" in self.model_fields_set and self.networks
+        if not self.login_required and not named and self.tls_client_name is None:
+            raise ValueError(
+                "login_required = false needs networks or tls_client_name; name the addresses"
+                " from which only this terminal comes, or the name in its client certificate"
+            )
+        return self
+
+    @property
+    def is_bound_to_networks(self) -> bool:
+        """Whether it may not come from everywhere."""
+        return set(self.networks) != set(EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A terminal as the gateway uses it. Exactly one of the password attributes is set."""
+    """A terminal as the gateway uses it.
+
+    Exactly one of the password attributes is set; perhaps none if it need not log in.
+    """
 
     name: str
     """Its key in the file; logs and metrics use it."""
@@ -96,13 +125,16 @@ class Terminal:
     tls_client_name: str | None
     max_connections: int
     """0: no limit other than the caps."""
+    login_required: bool = True
+    """If not, its certificate name or networks say that a new line is its (C134)."""
 
     @property
     def admission(self) -> tuple[object, ...]:
-        """What a terminal must show to log in; a line that showed something else is closed
+        """What a terminal must show to be let in; a line that showed something else is closed
         (C101).
         """
         return (
+            self.login_required,
             self.login,
             self.password,
             self.password_hash,
@@ -112,23 +144,17 @@ class Terminal:
         )
 
     def allows_address(self, address: str) -> bool:
-        """Whether it may connect from the IP `address`; an unreadable one is refused."""
-        ip = _ip(address)
-        return ip is not None and any(ip in network for network in self.networks)
+        """Whether it may connect from the IP `address`; an unreadable one is refused.
+
+        A terminal that is bound to networks cannot come without an address.
+        """
+        if address == NO_ADDRESS:
+            return set(self.networks) == set(networks(EVERYWHERE))
+        return within(address, self.networks)
 
     def expired_at(self, moment: datetime) -> bool:
         """Whether it may no longer log in at `moment` (aware)."""
         return self.expires_at is not None and moment >= self.expires_at
-
-
-@lru_cache(maxsize=1_000)
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP `address` without its zone, and as IPv4 when it is mapped; None if unreadable."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def _first_void_instant(until: date, zone: ZoneInfo) -> datetime:
@@ -159,11 +185,12 @@ def resolve_terminal(
         upstream=upstream,
         password=password,
         password_hash=table.password_hash,
-        networks=tuple(parse_network(text) for text in table.networks),
+        networks=networks(table.networks),
         location=table.location,
         expires_at=_first_void_instant(table.expires, zone) if table.expires else None,
         tls_client_name=table.tls_client_name,
         max_connections=_connections(table, profile),
+        login_required=table.login_required,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from contextlib import suppress
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -107,6 +108,28 @@ def parse_network(text: str) -> Network:
         whole = ipaddress.ip_network(text, strict=False)
     address = text.partition("/")[0]
     raise ValueError(f"write {whole} for the whole network, or {address} for this address alone")
+
+
+@lru_cache(maxsize=100)
+def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """`texts`, read."""
+    return tuple(map(parse_network, texts))
+
+
+def within(address: str, among: tuple[Network, ...]) -> bool:
+    """Whether the IP `address` is in one of the networks; an unreadable one is in none."""
+    ip = _ip(address)
+    return ip is not None and any(ip in network for network in among)
+
+
+@lru_cache(maxsize=1_000)
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP `address` without its zone, and as IPv4 when it is mapped; None if unreadable."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def _check_address(text: str) -> str:
@@ -235,9 +258,6 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 # The list of a TOML file becomes a tuple; its members stay strict.
 _AsTuple = Strict(False)
-Addresses = Annotated[
-    tuple[AddressText, ...], _AsTuple, AfterValidator(_check_unique), AfterValidator(check_some)
-]
 Networks = Annotated[tuple[NetworkText, ...], _AsTuple, AfterValidator(_check_unique)]
 Badges = Annotated[tuple[BadgeCode, ...], _AsTuple, AfterValidator(_check_unique)]
 Memberships = Annotated[tuple[MembershipCode, ...], _AsTuple, AfterValidator(_check_unique)]

@@ -26,9 +26,14 @@ class GatewayGoneError(Exception):
 
 
 class Channel(asyncio.Protocol):
-    """A connection to the gateway; each request gets the next answer."""
+    """A connection to the gateway; each request gets the next answer.
 
-    def __init__(self) -> None:
+    Args:
+        hear: gets the answers that nobody asked for by `ask`.
+    """
+
+    def __init__(self, hear: Callable[[AnyAnswer], None] | None = None) -> None:
+        self._hear = hear
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the gateway is gone."""
         self._transport: asyncio.Transport | None = None
@@ -45,6 +50,9 @@ class Channel(asyncio.Protocol):
         try:
             for line in self._lines.lines():
                 answer = read_answer(line)
+                if self._hear is not None and not self._waiting:
+                    self._hear(answer)
+                    continue
                 turn = self._waiting.popleft()
                 if not turn.done():
                     turn.set_result(answer)
@@ -72,8 +80,18 @@ class Channel(asyncio.Protocol):
             raise GatewayGoneError
         turn: asyncio.Future[AnyAnswer] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self._transport.write(encode(request))
+        self.say(request)
         return await turn
+
+    def say(self, request: Request) -> None:
+        """Send `request`; `hear` gets what comes of it."""
+        if self._transport is not None:
+            self._transport.write(encode(request))
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
 
 
 class Shared(Generic[T]):

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
+from sip2gw.control.descriptors import receive
 from sip2gw.control.messages import (
     ANSWER_BYTES_MAX,
     Answer,
@@ -24,7 +25,7 @@ from sip2gw.control.messages import (
     encode,
     read_answer,
 )
-from sip2gw.control.place import connect
+from sip2gw.foundation.unix_socket import connect
 
 CONNECT_WITHIN_S = 5.0
 _CHUNK = 65_536
@@ -52,6 +53,8 @@ class Control:
             why = error.strerror or type(error).__name__
             raise NoGatewayError(f"no gateway answers at {path} ({why})") from None
         self._lines = LineBuffer(ANSWER_BYTES_MAX)
+        self.sockets: list[socket.socket] = []
+        """Those that came beside the answers; theirs who takes them."""
 
     def __enter__(self) -> Control:
         return self
@@ -62,6 +65,12 @@ class Control:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; another thread that waits for an answer gets none."""
+        with suppress(OSError):  # the gateway was first
+            self._line.shutdown(socket.SHUT_RDWR)
         self._line.close()
 
     def ask(self, request: Request, within_s: float) -> AnyAnswer:
@@ -90,7 +99,8 @@ class Control:
         try:
             while (line := self._lines.next_line()) is None:
                 self._line.settimeout(max(0.001, until - time.monotonic()))
-                data = self._line.recv(_CHUNK)
+                data, sockets = receive(self._line, _CHUNK)
+                self.sockets += sockets
                 if not data:
                     return None
                 self._lines.feed(data)
@@ -107,12 +117,17 @@ class Control:
         while (answer := self.next_answer(silent_max_s)) is not None:
             yield answer
 
+    @property
+    def pid(self) -> int:
+        """The number of the process at the other end."""
+        credentials = struct.Struct("3i")
+        data = self._line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
+        return int(credentials.unpack(data)[0])
+
     @contextmanager
     def watching_its_end(self) -> Iterator[GatewayProcess]:
         """The process at the other end, to wait for."""
-        credentials = struct.Struct("3i")
-        data = self._line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
-        process = GatewayProcess(int(credentials.unpack(data)[0]))
+        process = GatewayProcess(self.pid)
         try:
             yield process
         finally:

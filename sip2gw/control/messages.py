@@ -1,8 +1,8 @@
 """The messages of the control socket: one JSON object per line, each of its own type (C130).
 
-Each request gets one answer, in order. Only `Drain` and `Trace` get several, up to `Drained` and
-`TraceEnded`. Anything that is not a readable request gets `Refused`; nothing that a peer sends
-raises any other error.
+Each request gets one answer, in order. Only `Drain`, `TakeOver` and `Trace` get several, up to
+`Drained` and `TraceEnded`. Anything that is not a readable request gets `Refused`; nothing that a
+peer sends raises any other error.
 """
 
 from __future__ import annotations
@@ -52,6 +52,26 @@ class Drain(Request, frozen=True, forbid_unknown_fields=True):
 
     Answered with `Draining` at once, and with `Drained` at the very end.
     """
+
+
+class Lend(Request, frozen=True, forbid_unknown_fields=True):
+    """Ask for copies of the listening sockets, so that another gateway can take over (B89).
+
+    Answered with `Lent` and the sockets beside it (SCM_RIGHTS). This gateway goes on serving.
+    """
+
+    config: str
+    """The configuration file of whoever asks, links in it followed."""
+
+
+class TakeOver(Request, frozen=True, forbid_unknown_fields=True):
+    """Leave the terminals to the gateway that asks, which holds the sockets: as `Drain`.
+
+    Answered with `Draining` at once, and with `Drained` when the store is closed.
+    """
+
+    config: str
+    """As in `Lend`."""
 
 
 class ListTerminals(Request, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +157,15 @@ class Drained(Answer, frozen=True):
     """What took too long; empty after a clean end."""
 
 
+class Lent(Answer, frozen=True):
+    """The listening sockets are beside this line."""
+
+    sockets: int
+    """How many; 0 when another configuration is served here."""
+    ending: bool = False
+    """Whether this gateway has no sockets any more, because it has been told to end."""
+
+
 class TerminalState(msgspec.Struct, frozen=True):
     """One configured terminal, with the keys of `terminal list --json` (C21)."""
 
@@ -209,7 +238,17 @@ class UpstreamAccounts(Answer, frozen=True):
 
 
 AnyRequest = (
-    Ping | ReadNumbers | Reload | Drain | ListTerminals | Kick | Trace | UpstreamStatus | FollowUp
+    Ping
+    | ReadNumbers
+    | Reload
+    | Drain
+    | Lend
+    | TakeOver
+    | ListTerminals
+    | Kick
+    | Trace
+    | UpstreamStatus
+    | FollowUp
 )
 AnyAnswer = (
     Refused
@@ -218,6 +257,7 @@ AnyAnswer = (
     | Reloaded
     | Draining
     | Drained
+    | Lent
     | Terminals
     | Kicked
     | TraceBegan

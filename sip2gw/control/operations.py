@@ -9,6 +9,8 @@ from datetime import datetime, tzinfo
 from typing import Protocol
 
 from sip2gw.backend.system import LibrarySystem
+from sip2gw.control.descriptors import Beside
+from sip2gw.control.lending import Lender, leave_to, lend
 from sip2gw.control.messages import (
     TRACE_FRAMES_MAX,
     TRACE_SECONDS_MAX,
@@ -22,6 +24,7 @@ from sip2gw.control.messages import (
     FollowUp,
     Kick,
     Kicked,
+    Lend,
     ListTerminals,
     Numbers,
     Ping,
@@ -29,6 +32,7 @@ from sip2gw.control.messages import (
     Refused,
     Reload,
     Reloaded,
+    TakeOver,
     Terminals,
     TerminalState,
     Trace,
@@ -99,6 +103,7 @@ class Operations:
     Args:
         later: calls a function after a number of seconds.
         note: writes an event to the log.
+        lender: who listens; None: not this process.
     """
 
     def __init__(
@@ -110,16 +115,17 @@ class Operations:
         *,
         later: Callable[[float, Callable[[], None]], Timer],
         note: Callable[..., object],
+        lender: Lender | None = None,
     ) -> None:
         self._daemon, self._lines, self._metrics, self._clock = daemon, lines, metrics, clock
         self._families = FamilyMaker(metrics)
-        self._later, self._note = later, note
+        self._later, self._note, self._lender = later, note, lender
         self._wait_for_the_end: list[Peer] = []
         self._traces: dict[RunningTrace, tuple[str, Timer]] = {}
 
     def answer(
         self, request: AnyRequest, peer: Peer
-    ) -> Answer | Future[Reloaded] | Future[FollowedUp]:
+    ) -> Answer | Beside | Future[Reloaded] | Future[FollowedUp]:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
@@ -131,6 +137,12 @@ class Operations:
             case Drain():
                 self._wait_for_the_end.append(peer)
                 return Draining(self._daemon.drain())
+            case Lend():
+                if self._lender is None:
+                    return Refused(NOTHING_TO_LEND)
+                return lend(self._lender, request.config)
+            case TakeOver():
+                return self._take_over(request, peer)
             case ListTerminals():
                 known = self._daemon.site.by_name.values()
                 return Terminals([self._state(one) for one in known])
@@ -185,20 +197,28 @@ class Operations:
     def _upstream(self) -> Answer:
         library = self._daemon.library
         if library is None:
-            return Refused(
-                'there is no library system behind this gateway: backend.kind is "store"'
-            )
+            return Refused(NO_LIBRARY_SYSTEM)
         return UpstreamAccounts(list(library.states()))
+
+    # Handing over --------------------------------------------------------------------------
+
+    def _take_over(self, request: TakeOver, peer: Peer) -> Answer:
+        if self._lender is None:
+            return Refused(NOTHING_TO_LEND)
+        answer = leave_to(self._lender, request.config, peer)
+        if isinstance(answer, Draining):
+            self._wait_for_the_end.append(peer)
+        return answer
 
     # Disconnecting -------------------------------------------------------------------------
 
     def _kick(self, name: str, peer: Peer) -> Answer:
         known = self._find(name)
         if known is None:
-            return Refused(_UNKNOWN)
+            return Refused(UNKNOWN)
         lines = self._lines.lines_of(known.view.name)
         if not lines:
-            return Refused("the terminal is not connected")
+            return Refused(NOT_CONNECTED)
         for line in lines:
             line.close_when_done("kicked")
         self._note("terminal_kicked", terminal=known.view.name, lines=len(lines), uid=peer.uid)
@@ -209,11 +229,9 @@ class Operations:
     def _trace(self, request: Trace, peer: Peer) -> Answer:
         known = self._find(request.terminal)
         if known is None:
-            return Refused(_UNKNOWN)
-        if not 0 < request.seconds <= TRACE_SECONDS_MAX:
-            return Refused(f"a trace takes more than 0 and at most {TRACE_SECONDS_MAX} seconds")
-        if not 0 < request.frames <= TRACE_FRAMES_MAX:
-            return Refused(f"a trace shows 1 to {TRACE_FRAMES_MAX} frames")
+            return Refused(UNKNOWN)
+        if problem := trace_problem(request):
+            return Refused(problem)
         if len(self._traces) >= TRACES_MAX:
             return Refused(f"{TRACES_MAX} traces are already running; wait until one has ended")
         if any(trace.peer is peer for trace in self._traces):
@@ -239,7 +257,19 @@ class Operations:
         self._note("trace_ended", terminal=name)
 
 
-_UNKNOWN = "no terminal of that name is configured; `sip2gw terminal list` lists them"
+NOTHING_TO_LEND = "this process listens nowhere"
+NO_LIBRARY_SYSTEM = 'there is no library system behind this gateway: backend.kind is "store"'
+NOT_CONNECTED = "the terminal is not connected"
+UNKNOWN = "no terminal of that name is configured; `sip2gw terminal list` lists them"
+
+
+def trace_problem(request: Trace) -> str:
+    """Why a trace is not possible with these limits; empty: it is."""
+    if not 0 < request.seconds <= TRACE_SECONDS_MAX:
+        return f"a trace takes more than 0 and at most {TRACE_SECONDS_MAX} seconds"
+    if not 0 < request.frames <= TRACE_FRAMES_MAX:
+        return f"a trace shows 1 to {TRACE_FRAMES_MAX} frames"
+    return ""
 
 
 def _moment(epoch: float, zone: tzinfo) -> str | None:

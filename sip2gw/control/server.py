@@ -13,9 +13,11 @@ import socket
 import struct
 from typing import Protocol, cast
 
+from sip2gw.control.descriptors import Beside, send
 from sip2gw.control.messages import (
     REQUEST_BYTES_MAX,
     Answer,
+    AnyAnswer,
     AnyRequest,
     Draining,
     FollowedUp,
@@ -28,8 +30,8 @@ from sip2gw.control.messages import (
     encode,
     read_request,
 )
-from sip2gw.control.place import BACKLOG, Place
 from sip2gw.control.tracing import Peer
+from sip2gw.foundation.unix_socket import BACKLOG, Place
 
 PEERS_MAX = 16
 SILENT_MAX_S = 30.0
@@ -40,12 +42,14 @@ WRITE_BYTES_MAX = 256 * 1024
 """A peer with this much unread gets only the answers to its requests."""
 
 
+Slow = asyncio.Future[Reloaded] | asyncio.Future[FollowedUp] | asyncio.Future[AnyAnswer]
+"""An answer that takes a while."""
+
+
 class Answering(Protocol):
     """The object that carries out the requests."""
 
-    def answer(
-        self, request: AnyRequest, peer: Peer
-    ) -> Answer | asyncio.Future[Reloaded] | asyncio.Future[FollowedUp]:
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Slow:
         """Carry out a request; its answer may take a while."""
 
     def forget(self, peer: Peer) -> None:
@@ -57,7 +61,7 @@ class ControlLine(asyncio.Protocol):
 
     def __init__(self, server: ControlServer, *, is_child: bool = False) -> None:
         """`is_child`: one of our own processes, which may stay silent as long as it likes."""
-        self.uid = -1
+        self.uid = self.pid = -1
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is lost."""
         self._server = server
@@ -77,7 +81,7 @@ class ControlLine(asyncio.Protocol):
         """Serve the peer, unless there are too many or another user owns it."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(WRITE_BYTES_MAX)
-        self.uid = _user_of(transport.get_extra_info("socket"))
+        self.pid, self.uid = _owner_of(transport.get_extra_info("socket"))
         obstacle = "" if self._is_child else self._server.obstacle(self.uid)
         self._server.lines.add(self)
         self._rearm()
@@ -159,10 +163,12 @@ class ControlLine(asyncio.Protocol):
                 self._transport.resume_reading()  # to notice a hang-up; requests still wait
             answer.add_done_callback(self._answered)
             return
-        self._streaming = self._streaming or isinstance(answer, Draining | TraceBegan)
-        self.tell(answer)
+        if isinstance(answer, Beside):
+            self._hand(answer)
+        else:
+            self.tell(answer)
 
-    def _answered(self, done: asyncio.Future[Reloaded] | asyncio.Future[FollowedUp]) -> None:
+    def _answered(self, done: Slow) -> None:
         """Send an answer that took a while, and go on with the next request."""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         self._answering = False
@@ -182,9 +188,27 @@ class ControlLine(asyncio.Protocol):
         """Send `answer` to the peer, if it is still there."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(answer))
-            if isinstance(answer, TraceEnded):
+            if isinstance(answer, Draining | TraceBegan):
+                self._streaming = True
+            elif isinstance(answer, TraceEnded):
                 self._streaming = False
                 self._rearm()
+
+    def _hand(self, handed: Beside) -> None:
+        """Send an answer with its sockets, if nothing that was said before is still on its way."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size():
+            self.tell(Refused("read the earlier answers first"))
+            return
+        line = transport.get_extra_info("socket").fileno()
+        try:
+            rest = send(line, encode(handed.answer), handed.sockets)
+        except OSError as error:
+            self.tell(Refused(f"the sockets cannot be handed over: {error.strerror}"))
+        else:
+            transport.write(rest)
 
     def _rearm(self, seconds: float | None = None) -> None:
         """Restart the peer's time limit, which is `seconds` or `SILENT_MAX_S`."""
@@ -255,11 +279,15 @@ class ControlServer:
 
     async def stop(self) -> None:
         """Hang up on all peers and remove the socket."""
+        for line in list(self.lines):
+            line.close()
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Make room for another gateway's socket; who is connected stays so."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        for line in list(self.lines):
-            line.close()
         if self._place is not None:
             await asyncio.to_thread(self._place.remove)
             self._place = None
@@ -273,8 +301,9 @@ def _failed(error: BaseException) -> Refused:
     return Refused("the gateway failed to carry it out; look in its log")
 
 
-def _user_of(line: socket.socket) -> int:
-    """The user id of the process at the other end of a Unix socket."""
+def _owner_of(line: socket.socket) -> tuple[int, int]:
+    """Process and user id of the other end of a Unix socket."""
     credentials = struct.Struct("3i")
     data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
-    return int(credentials.unpack(data)[1])
+    pid, uid, _ = credentials.unpack(data)
+    return int(pid), int(uid)

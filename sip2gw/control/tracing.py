@@ -26,6 +26,8 @@ class Peer(Protocol):
 
     uid: int
     """The user id of its process; -1: unknown."""
+    pid: int
+    """The number of its process; -1: unknown."""
 
     @property
     def ready(self) -> bool:

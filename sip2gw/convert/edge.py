@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sip2gw.config.profiles import KIND_DEFAULTS
+from sip2gw.config.server import LISTEN_DEFAULT
 from sip2gw.convert import options
 from sip2gw.convert.draft import Draft, Values, of_table
 from sip2gw.convert.option import NotCarriedError, flag, problem_with
@@ -16,6 +17,7 @@ KIND = "selfcheck"
 TENANTS = "scTenants"
 NET = "netServerOptions"
 SUPPORTED = "supportedMessages"
+LISTEN = "server.listen"
 
 Object = dict[str, Any]
 
@@ -119,11 +121,10 @@ class _Conversion:
 
     def _join(self, found: dict[str, Any]) -> None:
         """Take in the values; addresses to listen on are joined."""
-        key = "server.listen"
-        listen = [*self._settings.get(key, ()), *found.get(key, ())]
+        listen = [*self._settings.get(LISTEN, ()), *found.get(LISTEN, ())]
         self._settings |= found
         if listen:
-            self._settings[key] = list(dict.fromkeys(listen))
+            self._settings[LISTEN] = list(dict.fromkeys(listen))
 
     # What is kept in FOLIO --------------------------------------------------------------------
 
@@ -187,10 +188,13 @@ class _Conversion:
             where = f"{TENANTS} {entry.get('scSubnet', entry.get('port', ''))}: "
             given = {"errorDetectionEnabled": False, "charset": "IBM850"} | entry
             found = self._draft.read_all(where, options.EDGE_TENANT, given, options.UNKNOWN)
-            self._join({key: value for key, value in found.items() if key == "server.listen"})
+            self._join({key: value for key, value in found.items() if key == LISTEN})
             values = self._whole(of_table({**self._settings, **found}, "profiles.X"))
             if values not in profiles:
                 profiles.append(values)
+        if self._settings.pop("server.proxy_protocol", False):
+            addresses = self._settings.get(LISTEN, [LISTEN_DEFAULT])
+            self._settings[LISTEN] = [{"address": one, "proxy": True} for one in addresses]
         self._draft.put(self._settings, "server")
         for number, values in enumerate(profiles, 1):
             self._draft.tables[("profiles", f"kiosk-{number}")] = values

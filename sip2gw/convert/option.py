@@ -14,7 +14,8 @@ from sip2gw.config import json_schema
 from sip2gw.config.branches import BranchTable
 from sip2gw.config.profiles import ProfileTable
 from sip2gw.config.schema import Node, describe_node, node_at
-from sip2gw.config.sections import InstitutionSection, ServerSection
+from sip2gw.config.sections import InstitutionSection
+from sip2gw.config.server import ServerSection
 from sip2gw.config.terminals import TerminalTable
 from sip2gw.config.types import Section
 

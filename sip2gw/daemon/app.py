@@ -1,318 +1,134 @@
-"""The composition root: turns a configuration into a running gateway, and stops it cleanly."""
+"""The composition root of a gateway of one process: it starts, serves, reloads, and stops cleanly.
+
+What serves terminals is in `daemon/terminals.py`; here is what a process owns besides.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import gc
-import resource
+import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
-from sip2gw.authentication.guesses import PinRules
-from sip2gw.authentication.identification import StoreIdentifier
-from sip2gw.authentication.pins import PinService
-from sip2gw.authentication.verification import PasswordService, SlowVerifier
-from sip2gw.backend.base import Access, Backend, BackendError
-from sip2gw.backend.factory import Opened, open_backend, open_library_system, store_name
-from sip2gw.backend.system import LibrarySystem
-from sip2gw.backend.wrappers import Timed
-from sip2gw.config import Config
+from sip2gw.backend.base import Access, BackendError
+from sip2gw.backend.factory import Opened, open_backend, store_name
+from sip2gw.config import Config, ConfigError
 from sip2gw.config.availability import unavailable
-from sip2gw.control.messages import FollowedUp, Reloaded
+from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
-from sip2gw.daemon.causes import CauseChore
-from sip2gw.daemon.chores import ClockChore, StoreChore
-from sip2gw.daemon.delivery.chore import OutboxChore
 from sip2gw.daemon.ending import Ending, leave_within
-from sip2gw.daemon.looking import Looker
-from sip2gw.daemon.looking_payments import PaymentLooker
-from sip2gw.daemon.maintenance import MAINTENANCE
+from sip2gw.daemon.fleet.parent import run_with_workers
+from sip2gw.daemon.handover.rehearsal import rehearse
+from sip2gw.daemon.handover.sockets import SocketError, Sockets, TakeSockets, gather, inherited
+from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
 from sip2gw.daemon.notify import ServiceManager
-from sip2gw.daemon.operating import OperatorSide
+from sip2gw.daemon.operating import OperatorSide, operations_of
+from sip2gw.daemon.process import (
+    LEAVE_S,
+    OnReady,
+    event_loop_factory,
+    raise_file_limit,
+    why_not_listening,
+)
 from sip2gw.daemon.reloading import Reloader
-from sip2gw.daemon.replaying import Replayer
-from sip2gw.daemon.settling import Looks, Settler
-from sip2gw.daemon.support import SupportChore
-from sip2gw.daemon.today import LOOK_EVERY_S, TodayChore
+from sip2gw.daemon.terminals import TerminalSide
 from sip2gw.foundation.clock import Clock
-from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.foundation.patience import telling
 from sip2gw.foundation.threads import SHARED_THREADS, ready_pool
-from sip2gw.handlers import Services
-from sip2gw.handlers.base import Identifier
-from sip2gw.model import currency_digits
-from sip2gw.monitoring.metrics import Metrics
-from sip2gw.monitoring.telemetry import (
-    Log,
-    Redactor,
-    is_for_people,
-    open_log,
-)
+from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 from sip2gw.monitoring.uncaught import told_to
-from sip2gw.serving import listeners
-from sip2gw.serving.gateway import Gateway
-from sip2gw.serving.server import TerminalServer
-from sip2gw.serving.site import Site, build_site
-from sip2gw.serving.tls import server_context
-from sip2gw.shared.state import SharedState
+from sip2gw.serving.arrivals import Acceptor
 
-if TYPE_CHECKING:
-    from sip2gw.authentication.upstream import UpstreamIdentifier
-
-DRAIN_MARGIN_S = 0.5
-SETTLING_STOP_S = 1.0
-CAUSES_STOP_S = 1.0
-OUTBOX_STOP_S = 1.0
 HTTP_STOP_S = 4.0
 """Of a process that may still be starting; it ends beside the parts that follow the requests."""
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 10.0
 """Time for everything that follows the last requests, on a busy machine."""
-JOURNAL_STOP_S = 1.0
-LIBRARY_SYSTEM_STOP_S = 1.0
-STORE_CLOSE_S = 4.0
-"""Longer than a job of ours waits for another process."""
-LEAVE_S = 2.0
-"""How long hanging threads may delay the end of the process when everything else is done."""
 
 
-class App:
-    """One gateway process."""
+class App(TerminalSide):
+    """A gateway of one process.
 
-    def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
-        self.config = config
-        self.backend = backend = opened.backend
-        self.store = store = opened.store
-        self.log = log
-        self.metrics = Metrics()
-        self._verifier = SlowVerifier(clock.monotonic)
-        # Threads of its own: a flood of wrong logins must not keep patrons waiting.
-        self._login_verifier = SlowVerifier(clock.monotonic, threads=1)
-        site = build_site(config, backend.capabilities)
-        timed = Timed(  # type: ignore[abstract]
-            backend,
-            lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
-            clock.monotonic,
+    Args:
+        take_sockets: where its sockets come from; without it they are bound.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        opened: Opened,
+        log: Log,
+        clock: Clock,
+        take_sockets: TakeSockets | None = None,
+    ) -> None:
+        super().__init__(config, opened, log, clock)
+        self.acceptor = Acceptor(
+            self.state.doorkeeper,
+            lambda: self.config.server,
+            lambda: self.site.expected,
+            self.server.take,
+            metrics=self.metrics,
+            log=log,
+            monotonic=clock.monotonic,
         )
-        state = self.state = SharedState(lambda: self.config.server, clock.monotonic)
-        self.library = open_library_system(config, self.metrics, clock, log)
-        services = Services(
-            timed,
-            self._identifier(timed),
-            site.texts,
-            self.metrics,
-            clock,
-            passages=state.passages,
-            admissions=state.admissions,
-            answers=state.answers,
-            today=state.today,
-            library=self.library,
-            sendings=state.sendings,
-            journal=state.journal,
-            payments=state.payments,
-            data_since=self._data_since,
+        operations = operations_of(
+            self, self.server, self.metrics, clock, log.events.info, lender=self
         )
-        self._passwords = PasswordService(self._login_verifier, store.pin_secret, timed)
-        self.gateway = Gateway(site, timed, services, self._passwords, state.callers, log)
-        self.looker = self._looker(timed, clock)
-        lookers = self._lookers(timed, clock)
-        self.settler = Settler(timed, self.metrics, clock, log, lookers)
-        self.store_chore = StoreChore(store, self.metrics, clock, log)
-        self.clock_chore = ClockChore(self.metrics, clock, log)
-        self.support_chore = SupportChore(store, lambda: self.config, self.metrics, clock, log)
-        self.cause_chore = CauseChore(
-            store,
-            lambda: self.config,
-            state.answers,
-            self.metrics,
-            clock,
-            log,
-            self._data_since,
-        )
-        self.today_chore = TodayChore(timed, state.today, clock, log)
-        self.replayer = self._replayer(clock)
-        self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
-        self.gateway.on_unknown = self.settler.nudge
-        self.server = TerminalServer(self.gateway, state)
-        self.operators = OperatorSide(self, self.server, self.metrics, clock, log)
+        self.operators = OperatorSide(operations, self.metrics, log)
         self._manager = ServiceManager()
         self._reloader = Reloader(
             config,
-            backend.capabilities,
-            self._swap,
+            self.backend.capabilities,
+            self.swap,
             self._manager,
             log=log,
             metrics=self.metrics,
             clock=clock,
         )
+        self.config_file = file_of(config)
+        self._take_sockets = take_sockets or partial(gather, config.listeners, None)
+        self._sockets = Sockets()
+        self._handed_over = False
         self._stopping = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._show_configuration()
-
-    def _identifier(self, backend: Backend) -> Identifier:
-        """Who says whose a card is and whether its PIN is right."""
-        state = self.state
-        parts = (
-            backend,
-            self._verifier,
-            self.store.pin_secret,
-            _pin_rules(self.config),
-            self._pin_locked,
-            state.admissions,
-            state.pin_guesses,
-        )
-        self._pins: PinService | UpstreamIdentifier
-        if self.library is None:
-            self._pins = PinService(*parts)
-            return StoreIdentifier(self._pins)
-        # Imported here and not above: most gateways have no library system behind them.
-        from sip2gw.authentication.upstream import UpstreamIdentifier
-
-        self._pins = identifier = UpstreamIdentifier(*parts, state.door_questions)
-        forget_readings = self.library.forget
-
-        def forget() -> None:
-            identifier.forget()
-            forget_readings()
-
-        # A patron may have been forgotten: what was answered about them is to go, too.
-        self.store.on_change = forget
-        return identifier
-
-    def _looker(self, backend: Backend, clock: Clock) -> Looker | None:
-        """Who asks the library system about what it did not answer; nobody without one."""
-        if self.library is None:
-            return None
-        return Looker(
-            backend,
-            self.library,
-            self.state.sendings,
-            lambda: self.config.accounts,
-            clock,
-            self.log,
-        )
-
-    def _lookers(self, backend: Backend, clock: Clock) -> Sequence[Looks]:
-        """All who ask it for the settler."""
-        if self.looker is None or self.library is None:
-            return ()
-        payments = PaymentLooker(
-            backend,
-            self.library,
-            self.state.payments,
-            lambda: self.config.accounts,
-            lambda: self.config.institution.currency,
-            lambda: self.config.zone,
-            clock,
-            self.log,
-        )
-        return self.looker, payments
-
-    def _replayer(self, clock: Clock) -> Replayer | None:
-        """Who hands over what was taken off line; nobody without a library system."""
-        if self.library is None:
-            return None
-        return Replayer(
-            self.store,
-            self.library,
-            self.state.sendings,
-            self.state.journal,
-            lambda: self.config.accounts,
-            self.cause_chore.journal_stays,
-            self.metrics,
-            clock,
-            self.log,
-        )
-
-    def _pin_locked(self, what: str, terminal: str) -> None:
-        self.metrics.pin_locks += 1
-        self.log.events.warning("pin_locked", limit=what, terminal=terminal)
-        self.cause_chore.pin_locked(what, terminal)
-
-    def _data_since(self, account: str | None) -> datetime | None:
-        """When `account` was answered last, or else when data was last imported (C138)."""
-        if account is None or self.library is None:
-            return self.store_chore.last_import
-        return self.library.last_answer(account)
-
-    @property
-    def site(self) -> Site:
-        """The terminals as they are configured now."""
-        return self.gateway.site
 
     @property
     def is_ready(self) -> bool:
         """Whether terminals are served and the store works."""
-        return self.server.listening and self.gateway.backend_up
+        return self.acceptor.listening and self.gateway.backend_up
 
     async def start(self) -> list[str]:
         """Serve terminals; returns the addresses on which it listens.
 
         Raises:
             OSError: an address cannot be bound.
+            ConfigError: a certificate cannot be used.
+            SocketError: what was handed over is of no use.
+            SuccessionError: the gateway that has the sockets keeps them.
         """
-        tls = server_context(self.config.tls) if self.config.tls is not None else None
-        await self.gateway.check_backend()
-        await self._passwords.recall()
-        await self.today_chore.look()
-        with suppress(BackendError):  # doors with `data_max_age_h` refuse until it is known
-            await self.store_chore.look_for_import()
-        if self.looker is not None:
-            with suppress(BackendError):  # the settler tries again; nothing goes up before
-                await self.looker.recall()
-        self.settler.start()
-        if self.library is not None:
-            await self.library.start()
-        await self.server.listen(await listeners.bind(self.config.server.addresses), tls)
-        return self.server.bound_addresses()
+        await self.begin()
+        self._sockets = await self._take_sockets()
+        await self.have_spool()
+        self.server.start()
+        self.acceptor.listen(self._sockets.terminals)
+        return self.acceptor.addresses
 
-    async def run(self, on_ready: Callable[[list[str], str], None]) -> list[str]:
+    async def run(self, on_ready: OnReady) -> list[str]:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns what had to be abandoned."""
         signals.hear(asyncio.get_running_loop(), self.drain, self.reload)
         sip2 = await self.start()
-        socket, admin = await self.operators.open(self.config)
-        # Start-up leaves many objects that live for ever; the collector can skip them.
-        gc.collect()
-        gc.freeze()
-        collect_rarely()
-        self.log.events.info("listening", sip2=sip2, admin=admin, control=socket)
+        control, admin = await self.operators.open(self.config, self._sockets.http)
+        self._sockets.http = self.operators.listener
+        self.log.events.info("listening", sip2=sip2, admin=admin, control=control)
         self._manager.tell("READY=1")
-        self._watchdog()
-        self._tasks.append(asyncio.get_running_loop().create_task(self.warm()))
-        for work, first_after_s, every_s in self._regular():
-            self.repeat(work, first_after_s, every_s)
+        self._manager.keep_alive()
+        self.keep_going()
+        self.repeat(self.operators.look, 30.0, 30.0)
+        self.repeat(self.clock_chore.look, 1.0, 1.0)
         on_ready(sip2, admin)
         await self._stopping.wait()
         return await self.stop()
-
-    async def replay(self) -> None:
-        """See `Replayer.look`."""
-        if self.replayer is not None:
-            await self.replayer.look()
-
-    def _regular(self) -> Iterable[tuple[Callable[[], Awaitable[None]], float, float]]:
-        """The recurring tasks: the seconds until their first run, and between two runs."""
-        return (
-            (self.maintain, 60.0, 24 * 3600.0),
-            # This soon it is noticed, without a request, that the store's file has gone.
-            (self.gateway.watch_backend, 1.0, 1.0),
-            # This soon an import by any command or gateway shows in the metrics.
-            (self.store_chore.look, 0.0, 60.0),
-            (self.support_chore.look, 0.0, 60.0),
-            (self.operators.look, 30.0, 30.0),
-            (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
-            (self.clock_chore.look, 1.0, 1.0),
-            (self.cause_chore.write, 1.0, 1.0),
-            (self.cause_chore.look_for_silence, 300.0, 300.0),
-            # Not sooner: the first answers of a library system must have come.
-            (self.cause_chore.look_for_old_data, 60.0, 60.0),
-            (self.outbox_chore.look, 30.0, 60.0),
-            (self.replay, 0.0, 1.0),
-        )
 
     def drain(self) -> float:
         """Stop as after SIGTERM; the seconds after which it has stopped at the latest (C173)."""
@@ -320,49 +136,22 @@ class App:
         self._stopping.set()
         return self.config.server.drain_timeout_s + STOP_AFTER_DRAIN_S
 
-    def _watchdog(self) -> None:
-        if self._manager.interval_s is not None:
-            self._manager.tell_alive()
-            asyncio.get_running_loop().call_later(self._manager.interval_s, self._watchdog)
+    @property
+    def supervisor(self) -> str:
+        """Who starts this gateway again and must not lose sight of it; empty: nobody."""
+        return self._manager.supervisor
 
-    def repeat(
-        self, work: Callable[[], Awaitable[None]], first_after_s: float, every_s: float
-    ) -> None:
-        """Repeat `work` until `stop`; what it did not expect is logged, and it is due again."""
-        loop = asyncio.get_running_loop()
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets that it listens on; none when it has been told to end."""
+        if self._stopping.is_set() or not self.acceptor.listening:
+            return ()
+        return self._sockets.open()
 
-        async def when_due() -> None:
-            await asyncio.sleep(first_after_s)
-            while True:
-                try:
-                    await work()
-                except Exception as problem:
-                    failure = {"message": "a recurring task failed", "exception": problem}
-                    loop.call_exception_handler(failure)
-                await asyncio.sleep(every_s)
-
-        self._tasks.append(loop.create_task(when_due()))
-
-    async def warm(self) -> None:
-        """Read the data for doors in a thread, so that patrons do not wait for a slow disk."""
-        try:
-            rows = await asyncio.to_thread(self.store.warm)
-        except BackendError as error:
-            self.gateway.backend_failed(error, "warm")
-        else:
-            self.log.events.debug("store_warmed", rows=rows)
-
-    async def maintain(self) -> None:
-        """Do the daily chores; a failure is logged, and they are tried again the next day."""
-        now, done = self.gateway.clock.now(), {}
-        try:
-            for chore in MAINTENANCE:
-                limit = chore.limit(self.config, now)
-                done[chore.key] = await chore.do(self.store, limit)
-        except BackendError as error:
-            self.gateway.backend_failed(error, "maintain")
-        else:
-            self.log.events.info("maintenance_done", **done)
+    def hand_over(self, pid: int) -> float:
+        """As `drain`, but process `pid`, which has the sockets, goes on with the terminals."""
+        self.log.events.info("handed_over", to=pid)
+        self._handed_over = True
+        return self.drain()
 
     async def stop(self) -> list[str]:
         """Drain and close everything; returns what was abandoned because it took too long.
@@ -372,33 +161,23 @@ class App:
         self._reloader.stop()
         self._manager.tell("STOPPING=1")
         self.log.events.info("stopping")
-        for task in self._tasks:
-            task.cancel()
-        ending, drain_s = Ending(self.log), self.config.server.drain_timeout_s
-        await ending.part("requests", drain_s + DRAIN_MARGIN_S, self.server.stop())
+        if self._handed_over:
+            for one in self.acceptor.release():
+                one.sock.close()  # its file, if it has one, is the next gateway's
+        self.acceptor.close()
+        ending = Ending(self.log)
+        if self._handed_over:
+            await ending.part("control", CONTROL_STOP_S, self.operators.leave_socket())
+        await self.end_requests(ending)
         http = asyncio.ensure_future(ending.part("http", HTTP_STOP_S, self.operators.close_http()))
-        if self.replayer is not None:
-            await ending.part("journal", JOURNAL_STOP_S, self.replayer.stop())
-        if self.library is not None:
-            await ending.part(
-                "library system", LIBRARY_SYSTEM_STOP_S, self._leave_library(self.library)
-            )
-        await ending.part("settling", SETTLING_STOP_S, self.settler.stop())
-        await ending.part("causes", CAUSES_STOP_S, self.cause_chore.write())
-        await ending.part("outbox", OUTBOX_STOP_S, self.outbox_chore.stop())
+        await self.end_chores(ending)
         await http
-        self._verifier.close()
-        self._login_verifier.close()
-        await ending.part("store", STORE_CLOSE_S, self.store.close())
+        await self.close(ending)
         self.operators.say_goodbye(ending.given_up)
         await ending.part("control", CONTROL_STOP_S, self.operators.close_socket())
         ending.tell()
         self._manager.close()
         return ending.given_up
-
-    async def _leave_library(self, library: LibrarySystem) -> None:
-        await library.close()
-        await self.gateway.services.afterwards.done()
 
     def reload(self) -> asyncio.Future[Reloaded]:
         """Read the configuration again (B66, C48, C113).
@@ -407,63 +186,10 @@ class App:
         """
         return self._reloader.ask()
 
-    def follow_up(self) -> asyncio.Future[FollowedUp]:
-        """Open messages of customer support now (C145)."""
-        return self.support_chore.look_now()
-
-    def _swap(self, config: Config, site: Site) -> None:
-        if config.log != self.config.log:
-            self.log.configure(config.log.level, console=is_for_people(config.log.format))
-        self.config = config
-        self.gateway.site = site
-        self.gateway.services.texts = site.texts
-        self._pins.rules = _pin_rules(config)
-        self.server.refresh_terminals()
-        self._show_configuration()
-
-    def _show_configuration(self) -> None:
-        """Make the metrics follow the new configuration."""
-        currency = self.config.institution.currency
-        self.metrics.configure(
-            {known.name: known.profile.name for known in self.config.terminals.values()},
-            self.config.profiles,
-            currency,
-            currency_digits(currency),
-        )
-        self.metrics.reloaded(self.gateway.clock.epoch(), ok=True)
-
-
-def _pin_rules(config: Config) -> PinRules:
-    security = config.security
-    return PinRules(
-        security.pin_failures_max,
-        timedelta(minutes=security.pin_lock_min),
-        security.terminal_pin_failures_max,
-        timedelta(minutes=security.terminal_pin_window_min),
-        security.failing_answer_slot_s,
-    )
-
-
-def _raise_file_limit() -> None:
-    """Allow as many open sockets as the system permits."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loop if the extra is installed, else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
 
 def serve(
     config: Config,
-    on_ready: Callable[[list[str], str], None] = lambda sip2, admin: None,
+    on_ready: OnReady = lambda sip2, admin: None,
     *,
     access: Access = "write",
 ) -> int:
@@ -479,40 +205,47 @@ def serve(
         return 2
     if signals.stop_was_asked_for():
         return 0
-    _raise_file_limit()
+    raise_file_limit()
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready, access))
 
 
-def _why_not_listening(error: OSError) -> str:
-    """Which address cannot be listened at, why, and what to do."""
-    to_do = {
-        errno.EADDRINUSE: "; end the program that has it (`ss -ltnp` names it), or choose another",
-        errno.EADDRNOTAVAIL: "; this machine does not have that address: choose one of its own",
-        errno.EACCES: "; ports below 1024 need the right CAP_NET_BIND_SERVICE: choose another",
-    }
-    problem = error.strerror or type(error).__name__
-    place = f"{error.filename}: " if error.filename else ""
-    return f"cannot listen: {place}{problem}{to_do.get(error.errno or 0, '')}"
+def _waiting_for(config: Config) -> AbstractContextManager[None]:
+    """Tell people what takes long."""
+    return telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n")
 
 
-async def _serve(config: Config, on_ready: Callable[[list[str], str], None], access: Access) -> int:
+async def _serve(config: Config, on_ready: OnReady, access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
+    run = _run if config.server.workers == 1 else run_with_workers
     try:
-        with telling(sys.stderr.write, f"sip2gw: waiting for the database {store_name(config)}\n"):
-            opened = open_backend(config, "daemon", access)
-    except BackendError as error:
+        async with Succession(config, inherited(), sys.stderr.write) as succession:
+            with _waiting_for(config):
+                must_be_free = rehearse(config, access)
+            if must_be_free:
+                await succession.take()
+            if signals.stop_was_asked_for():
+                return 0
+            return await run(config, on_ready, access, succession)
+    except (BackendError, ConfigError, SocketError, SuccessionError) as error:
         sys.stderr.write(f"sip2gw: {error}\n")
-        return 1
+    except OSError as error:
+        sys.stderr.write(f"sip2gw: {why_not_listening(error)}\n")
+    return 1
+
+
+async def _run(config: Config, on_ready: OnReady, access: Access, succession: Succession) -> int:
+    with _waiting_for(config):
+        opened = open_backend(config, "daemon", access)
     redactor = Redactor(opened.store.pin_secret)
     log = open_log(redactor, level=config.log.level, log_format=config.log.format)
     try:
         with told_to(log, asyncio.get_running_loop()):
-            given_up = await App(config, opened, log, Clock()).run(on_ready)
-    except OSError as error:
-        sys.stderr.write(f"sip2gw: {_why_not_listening(error)}\n")
+            app = App(config, opened, log, Clock(), succession.take)
+            given_up = await app.run(succession.ready(log, on_ready))
+    except (OSError, ConfigError, SocketError, SuccessionError):
         await opened.store.close()
-        return 1
+        raise
     except Exception as error:
         log.events.critical("crashed", exc_info=error)
         return 1

@@ -5,6 +5,7 @@ Anything that may wait for a disk or a database runs in threads, never in the lo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from sip2gw.backend.base import BackendError
@@ -51,6 +52,11 @@ class StoreChore:
         """
         last = self.last_import = await self._store.last_import()
         self._metrics.last_import = last.timestamp() if last is not None else 0.0
+
+    async def keep_import(self) -> None:
+        """The same now and then; doors look at it, in every process (C138)."""
+        with suppress(BackendError):  # it stays as it was, and whoever asks the store tells why
+            await self.look_for_import()
 
     def _tell_slow_reads(self) -> None:
         new = self._store.slow_reads - self._slow_reads

@@ -6,9 +6,12 @@ stop every terminal (C114).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Mapping
+
+_SYSTEMD = "systemd has started it; restart it with `systemctl restart`"
 
 RETRY_S = 1.0
 """Seconds after which an undelivered state is sent again."""
@@ -29,12 +32,19 @@ class ServiceManager:
         self._untold = ""
         """The last undelivered state; earlier ones no longer matter."""
         self._watched = False
+        self.supervises = environment.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+        """Whether systemd has started this very process, and takes its end for the service's."""
         self.interval_s: float | None = None
         """Seconds between calls of `tell_alive`; None: nobody listens."""
         if address.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.setblocking(False)
             self._listen_to(environment.get("WATCHDOG_USEC", ""))
+
+    @property
+    def supervisor(self) -> str:
+        """Who starts this process again and must not lose sight of it; empty: nobody."""
+        return _SYSTEMD if self.supervises else ""
 
     def _listen_to(self, watchdog_usec: str) -> None:
         self._watched = watchdog_usec.isdecimal() and int(watchdog_usec) > 0
@@ -51,6 +61,12 @@ class ServiceManager:
             self.tell(self._untold)
         if self._watched:
             self._send("WATCHDOG=1")
+
+    def keep_alive(self) -> None:
+        """Call `tell_alive` from now on as long as the loop takes its turns."""
+        if self.interval_s is not None and self._socket is not None:
+            self.tell_alive()
+            asyncio.get_running_loop().call_later(self.interval_s, self.keep_alive)
 
     def _send(self, state: str) -> bool:
         """Whether nothing needs to be sent again."""

@@ -7,7 +7,7 @@ wait for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import (
@@ -20,9 +20,35 @@ from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon.notify import ServiceManager
 from sip2gw.foundation.clock import Clock
+from sip2gw.model import currency_digits
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.serving.site import Site, build_site
+from sip2gw.serving.tls import Contexts, contexts_of
+
+Prepared = tuple[Config, Site, Contexts]
+"""A configuration, and what is made of it before it is in force."""
+
+
+def prepared(config: Config, capabilities: frozenset[Capability]) -> Prepared:
+    """Make ready what `config` needs; reads files and takes long, so it is for a thread.
+
+    Raises:
+        ConfigError: a certificate cannot be used.
+    """
+    return config, build_site(config, capabilities), contexts_of(config)
+
+
+def show(config: Config, metrics: Metrics, clock: Clock) -> None:
+    """Make the metrics follow a configuration that is in force from now on."""
+    currency = config.institution.currency
+    metrics.configure(
+        {known.name: known.profile.name for known in config.terminals.values()},
+        config.profiles,
+        currency,
+        currency_digits(currency),
+    )
+    metrics.reloaded(clock.epoch(), ok=True)
 
 
 class Reloader:
@@ -31,14 +57,14 @@ class Reloader:
     Args:
         started: the configuration at start; its file is read again.
         capabilities: of the store.
-        swap: puts a new configuration in force; called in the loop.
+        swap: puts a new configuration in force; called in the loop, which waits until all have it.
     """
 
     def __init__(
         self,
         started: Config,
         capabilities: frozenset[Capability],
-        swap: Callable[[Config, Site], None],
+        swap: Callable[[Config, Site, Contexts], Awaitable[None] | None],
         manager: ServiceManager,
         *,
         log: Log,
@@ -90,7 +116,7 @@ class Reloader:
             self._running, self._next = self._next, None
             self._manager.tell("RELOADING=1")
             try:
-                done = self._take(await asyncio.to_thread(self._read))
+                done = await self._take(await asyncio.to_thread(self._read))
             except Exception as error:
                 self._running.set_exception(error)
             else:
@@ -98,26 +124,27 @@ class Reloader:
             self._manager.tell("READY=1")
         self._task = self._running = None
 
-    def _read(self) -> tuple[Config, Site] | list[str]:
+    def _read(self) -> Prepared | list[str]:
         """In a thread: the new configuration, or why it cannot be used (C48, C113)."""
         try:
             config = load_config(self._path)
             problems = unavailable(config) + self._lasting.forbidden(config)
             if problems:
                 return problems
-            config = self._lasting.kept(config)
-            return config, build_site(config, self._capabilities)
+            return prepared(self._lasting.kept(config), self._capabilities)
         except ConfigError as error:
             return str(error).splitlines()
 
-    def _take(self, found: tuple[Config, Site] | list[str]) -> Reloaded:
+    async def _take(self, found: Prepared | list[str]) -> Reloaded:
         """In the loop: put it in force, or leave everything as it is."""
         if isinstance(found, list):
             self._log.events.error("reload_failed", problems=found)
             self._metrics.reloaded(self._clock.epoch(), ok=False)
             return Reloaded(found, [])
-        config, site = found
-        self._swap(config, site)
+        config = found[0]
+        swapping = self._swap(*found)
+        if swapping is not None:
+            await swapping
         waiting = self._lasting.waiting(config)
         self._log.events.info("reload_done", needs_restart=waiting)
         return Reloaded([], waiting)

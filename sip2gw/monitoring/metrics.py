@@ -35,7 +35,17 @@ FRAME_REASONS = (
     "not_allowed",
 )
 RESEND_KINDS = ("requested_by_terminal", "requested_by_us", "replayed")
-NEWCOMER_REASONS = ("total", "address", "strangers", "network")
+NEWCOMER_REASONS = ("total", "address", "strangers", "network", "proxy", "header")
+HANDSHAKE_REASONS = (
+    "not_tls",
+    "version",
+    "no_certificate",
+    "bad_certificate",
+    "client_aborted",
+    "timeout",
+)
+WORKER_ENDS = ("crashed", "stuck", "reload")
+"""Why a worker was replaced: it ended, took no turns, or could not follow a reload."""
 OTHER_CURRENCIES = "other"
 """The label for all but the library's own: terminals must not invent labels."""
 
@@ -105,6 +115,7 @@ class Metrics:
         self.foreign_institution = 0
         self.logins: Counter[str] = Counter()
         self.connections_refused: Counter[str] = Counter()
+        self.tls_handshake_failures: Counter[str] = Counter()
         self.terminal_replaced: Counter[str] = Counter()
         self.pin_locks = 0
         self.last_message: dict[str, float] = {}
@@ -128,6 +139,10 @@ class Metrics:
         self.outbox_failed: int | None = None
         self.clock_steps = 0
         self.http_restarts = 0
+        self.workers = 1
+        """Of a parent: how many serve terminals now."""
+        self.worker_restarts: Counter[str] = Counter()
+        """Of a parent: by why."""
         self.reload_ok = True
         self.reloaded_at = 0.0
         self._terminals: tuple[str, ...] = ()
@@ -199,6 +214,11 @@ Row = tuple[tuple[str, ...], float]
 Sample = tuple[str, tuple[str, ...], float]
 """What stands behind the family's name, the values of the labels, the value."""
 
+Together = Literal["sum", "max", "min", "latest"]
+"""What a value of all workers is made of the value of each (B87): the `sum` of what each has for
+itself, the `max` or `min` of what each sees of the same, the `latest` of moments, which never go
+back."""
+
 
 class Family(msgspec.Struct, frozen=True):
     """All series of one name, as numbers: what Prometheus calls a metric family.
@@ -213,26 +233,23 @@ class Family(msgspec.Struct, frozen=True):
     labels: tuple[str, ...]
     samples: list[Sample]
     """Each with values for the first of the `labels`, or for all of them."""
+    together: Together = "sum"
 
 
-def _family(
-    kind: Literal["counter", "gauge"],
-    suffix: str,
+def _counter(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
+    samples = [("_total", values, float(value)) for values, value in rows]
+    return Family(f"sip2gw_{name}", "counter", text, labels, samples)
+
+
+def _gauge(
     name: str,
     text: str,
     labels: tuple[str, ...],
     rows: Iterable[Row],
+    together: Together,
 ) -> Family:
-    samples = [(suffix, values, float(value)) for values, value in rows]
-    return Family(name, kind, text, labels, samples)
-
-
-def _counter(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
-    return _family("counter", "_total", f"sip2gw_{name}", text, labels, rows)
-
-
-def _gauge(name: str, text: str, labels: tuple[str, ...], rows: Iterable[Row]) -> Family:
-    return _family("gauge", "", f"sip2gw_{name}", text, labels, rows)
+    samples = [("", values, float(value)) for values, value in rows]
+    return Family(f"sip2gw_{name}", "gauge", text, labels, samples, together)
 
 
 def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -> Family:
@@ -245,9 +262,12 @@ def _histogram(name: str, text: str, label: str, timers: dict[str, Histogram]) -
     return Family(f"sip2gw_{name}", "histogram", text, (label, "le"), samples)
 
 
-def _one(name: str, text: str, value: float | None) -> Family:
-    """A gauge without labels; it has no sample while its value is unknown."""
-    return _gauge(name, text, (), [] if value is None else [((), value)])
+def _one(name: str, text: str, value: float | None, together: Together = "max") -> Family:
+    """A gauge without labels; it has no sample while its value is unknown.
+
+    Such a gauge is mostly about the store, which all workers have in common.
+    """
+    return _gauge(name, text, (), [] if value is None else [((), value)], together)
 
 
 def _with_zeros(counter: Counter[L], known: Iterable[L]) -> Iterable[tuple[L, float]]:
@@ -271,7 +291,8 @@ def _collections() -> Iterator[Family]:
         ("collections", "Number of times this generation was collected", "collections"),
     ):
         rows = [((str(number),), done[key]) for number, done in enumerate(generations)]
-        yield _family("counter", "_total", f"python_gc_{name}", text, ("generation",), rows)
+        samples: list[Sample] = [("_total", values, float(value)) for values, value in rows]
+        yield Family(f"python_gc_{name}", "counter", text, ("generation",), samples)
 
 
 class FamilyMaker:
@@ -301,14 +322,21 @@ class FamilyMaker:
             "Version of the running program",
             ("version",),
             [("_info", (__version__,), 1.0)],
+            "max",
         )
-        yield _gauge("connections", "Open connections", ("profile",), _single(m.connections))
+        yield _gauge("connections", "Open connections", ("profile",), _single(m.connections), "sum")
         yield _counter("logins", "Logins (93)", ("outcome",), _single(m.logins, LOGIN_OUTCOMES))
         yield _counter(
             "connections_refused",
             "Newcomers refused",
             ("reason",),
             _single(m.connections_refused, NEWCOMER_REASONS),
+        )
+        yield _counter(
+            "tls_handshake_failures",
+            "Terminals that were to speak TLS and failed",
+            ("reason",),
+            _single(m.tls_handshake_failures, HANDSHAKE_REASONS),
         )
         yield _counter(
             "terminal_replaced",
@@ -321,9 +349,14 @@ class FamilyMaker:
             "When the terminal last sent a message; 0: never since the start",
             ("terminal",),
             m.per_terminal(m.last_message),
+            "latest",
         )
         yield _gauge(
-            "terminals_configured", "Terminals that may log in", ("profile",), m.per_profile()
+            "terminals_configured",
+            "Terminals that may log in",
+            ("profile",),
+            m.per_profile(),
+            "max",
         )
 
     def _wire(self) -> Iterator[Family]:
@@ -387,8 +420,10 @@ class FamilyMaker:
             ("operation", "kind"),
             list(m.backend_errors.items()),
         )
-        yield _one("backend_up", "Whether the store worked when last asked", m.backend_up)
-        yield _one("outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown)
+        yield _one("backend_up", "Whether the store worked when last asked", m.backend_up, "min")
+        yield _one(
+            "outcome_unknown", "Payments and loans of unknown outcome", m.outcome_unknown, "sum"
+        )
 
     def _upstream(self) -> Iterator[Family]:
         accounts = list(self._metrics.upstream.items())
@@ -397,6 +432,7 @@ class FamilyMaker:
             "Lines to the library system behind the gateway",
             ("account", "state"),
             [((name, state), n) for name, numbers in accounts for state, n in numbers.lines()],
+            "sum",
         )
         yield _counter(
             "upstream_requests",
@@ -419,6 +455,7 @@ class FamilyMaker:
             "Whether the library system is not asked because it does not answer",
             ("account",),
             [((name,), numbers.breaker_open) for name, numbers in accounts],
+            "max",
         )
 
         yield _gauge(
@@ -426,12 +463,14 @@ class FamilyMaker:
             "When the library system last answered anything; 0: not since the start",
             ("account",),
             [((name,), numbers.last_answer) for name, numbers in accounts],
+            "latest",
         )
         yield _gauge(
             "journal_open",
             "Loans and returns taken off line that the library system has yet to hear of",
             ("kind",),
             [((kind,), count) for kind, count in self._metrics.journal_open.items()],
+            "max",
         )
 
     def _support(self) -> Iterator[Family]:
@@ -441,6 +480,7 @@ class FamilyMaker:
             "Open messages of customer support",
             ("type",),
             [((code,), count) for code, count in m.support_open.items()],
+            "max",
         )
         yield _one(
             "support_overdue",
@@ -454,11 +494,13 @@ class FamilyMaker:
             "config_last_reload_successful",
             "Whether the configuration that was read last is in force",
             m.reload_ok,
+            "min",
         )
         yield _one(
             "config_last_reload_timestamp_seconds",
             "When the configuration was last read, at the start or by a reload, valid or not",
             m.reloaded_at,
+            "latest",
         )
         yield _one("store_patrons", "Patrons in the store, counted once an hour", m.patrons)
         yield _one(
@@ -483,4 +525,11 @@ class FamilyMaker:
             "Times that the process for HTTP ended and was started again",
             (),
             [((), m.http_restarts)],
+        )
+        yield _one("workers", "Processes that serve terminals", m.workers)
+        yield _counter(
+            "worker_restarts",
+            "Workers that were replaced, by why",
+            ("reason",),
+            _single(m.worker_restarts, WORKER_ENDS),
         )

@@ -9,11 +9,12 @@ takes its card field from the same `Redactor`.
 from __future__ import annotations
 
 import hashlib
+import select
 import sys
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from io import FileIO
 from typing import Any, BinaryIO, Literal, cast
@@ -40,6 +41,8 @@ PERSON_FIELDS = frozenset({"card", "patron", "payer", "debtor", "patron_identifi
 MASK = "***"
 _QUEUE_LINES_MAX = 50_000
 _FLUSH_INTERVAL_S = 0.1
+BUFFER_BYTES = select.PIPE_BUF
+"""What a pipe takes whole, even if others write to it."""
 CLOSE_TIMEOUT_S = 2.0
 """So long the last lines wait for a reader."""
 
@@ -82,8 +85,12 @@ class LogSink:
     cannot stop the event loop. A full queue drops lines and says how many.
     """
 
-    def __init__(self, stream: BinaryIO, *, lines_max: int = _QUEUE_LINES_MAX) -> None:
+    def __init__(
+        self, stream: BinaryIO, *, lines_max: int = _QUEUE_LINES_MAX, shared: bool = False
+    ) -> None:
+        """`shared`: other processes write to `stream`, too."""
         self._stream = stream
+        self._shared = shared
         self._lines: deque[bytes] = deque()
         self._lines_max = lines_max
         self._dropped = 0
@@ -125,7 +132,8 @@ class LogSink:
             return
         lines.append(b"")
         try:
-            self._put(memoryview(b"\n".join(lines)))
+            for text in _whole_lines(lines, BUFFER_BYTES if self._shared else None):
+                self._put(memoryview(text))
             self._stream.flush()
         except (OSError, ValueError):
             # Nobody reads our log any more; serving terminals matters more.
@@ -143,6 +151,23 @@ class LogSink:
             if written is None and self._closing.wait(_FLUSH_INTERVAL_S):
                 return  # somebody has made it non-blocking, and it is still full at the end
             text = text[written or 0 :]
+
+
+def _whole_lines(lines: list[bytes], bytes_max: int | None) -> Iterator[bytes]:
+    """`lines`, the last of which is empty, as text to write; in pieces of at most `bytes_max`, as
+    far as single lines are not longer. So the lines of several processes do not mix."""
+    if bytes_max is None:
+        yield b"\n".join(lines)
+        return
+    piece: list[bytes] = []
+    size = 0
+    for line in lines[:-1]:
+        if piece and size + len(line) + 1 > bytes_max:
+            yield b"\n".join([*piece, b""])
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line) + 1
+    yield b"\n".join([*piece, b""])
 
 
 class _SinkLogger:
@@ -206,6 +231,8 @@ class RequestLine(msgspec.Struct, omit_defaults=True):
     reason: str = ""
     card: str = ""
     """Pseudonym."""
+    worker: int | None = None
+    """Which process answered; None in a gateway of one."""
 
 
 STRANGERS_LINES_MAX = 20
@@ -248,9 +275,14 @@ class Log:
         *,
         level: str = "info",
         console: bool = False,
+        worker: int | None = None,
+        shared: bool = False,
     ) -> None:
+        """`worker` is the number of this process among several; `shared`: see `LogSink`."""
         self.redactor = redactor
-        self.sink = LogSink(stream)
+        self.worker = worker
+        self._bound = {} if worker is None else {"worker": worker}
+        self.sink = LogSink(stream, shared=shared)
         self._encode = msgspec.json.Encoder().encode
         self._strangers = _Allowance(STRANGERS_LINES_MAX)
         self._uncaught = _Allowance(UNCAUGHT_LINES_MAX)
@@ -274,7 +306,7 @@ class Log:
                 ],
                 wrapper_class=structlog.make_filtering_bound_logger(level),
                 # Bound now, because an unbound logger is made again for every event.
-            ).bind(),
+            ).bind(**self._bound),
         )
 
     def stranger(self, event: str, **fields: object) -> None:
@@ -313,13 +345,21 @@ class Log:
         self.sink.close()
 
 
-def open_log(redactor: Redactor, *, level: str = "info", log_format: LogFormat = "auto") -> Log:
+def open_log(
+    redactor: Redactor,
+    *,
+    level: str = "info",
+    log_format: LogFormat = "auto",
+    worker: int | None = None,
+    shared: bool = False,
+) -> Log:
     """The log on stderr: JSON lines, or readable text when stderr is a terminal.
 
     Past Python's own buffer, whose lock a thread that waits for a reader would hold at our end.
     """
     stream = cast("BinaryIO", FileIO(sys.stderr.fileno(), "wb", closefd=False))
-    return Log(stream, redactor, level=level, console=is_for_people(log_format))
+    console = is_for_people(log_format)
+    return Log(stream, redactor, level=level, console=console, worker=worker, shared=shared)
 
 
 def is_for_people(log_format: LogFormat) -> bool:

@@ -36,9 +36,11 @@ from sip2gw.protocol.messages import (
     PatronStatusRequest,
     Renew,
     Request,
+    Response,
 )
 from sip2gw.protocol.registry import SENSITIVE_TAGS
 from sip2gw.protocol.timestamps import write_timestamp
+from sip2gw.protocol.wire import WireFormat
 from sip2gw.serving import explain_checks
 from sip2gw.serving.explain_library import (
     AskedForExplanation,
@@ -148,7 +150,7 @@ async def explain(
     place = _place(known, site, address)
     request = _request(message, terminal, card.strip(), item.strip(), session.now())
     if address is not None and not known.terminal.allows_address(address):
-        return _without_login(session, place, address)
+        return _not_known(site, session, request, place, address)
     if why_not := denied(terminal, request.code, clock):
         return _not_served(site, session, request, place, why_not)
     library_says = ""
@@ -160,7 +162,9 @@ async def explain(
         return Explanation(tuple(checks), UPSTREAM, "", behind.answer, lines_of(session, answer))
     checks, reason = await explain_checks.explained(session, request, answer, muted, place)
     explain_checks.tell_rules(checks, session, card.strip())
-    return Explanation(tuple(checks), reason, _wire_text(terminal, answer), behind.answer)
+    return Explanation(
+        tuple(checks), reason, _wire_text(terminal.wire, answer.response), behind.answer
+    )
 
 
 async def _answered(session: Session, request: Request, unsent: Unsent | None) -> Answer | Request:
@@ -214,18 +218,22 @@ def _request(
     return kind(**{name: value for name, value in said.items() if name in kind.__slots__})
 
 
-def _wire_text(terminal: TerminalView, answer: Answer) -> str:
+def _wire_text(wire: WireFormat, response: Response) -> str:
     """As it would leave, but for secrets that a library system says back (B16)."""
-    text = terminal.wire.text.decode(serialise(answer.response, terminal.wire))
+    text = wire.text.decode(serialise(response, wire))
     return _SAID_BACK.sub(rf"\1{MASK}", text)
 
 
-def _without_login(session: Session, place: Place, address: str) -> Explanation:
-    """From there the terminal cannot even log in (B12, C171)."""
+def _not_known(
+    site: Site, session: Session, request: Request, place: Place, address: str
+) -> Explanation:
+    """From there the terminal cannot even log in, or be known without a login (B12, C134, C171)."""
     detail = f"{address} is in none of {place.access}"
     check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
-    answer = Answer(LoginResponse(ok=False))
-    return Explanation((check,), Reason.SYSTEM, _wire_text(session.terminal, answer))
+    response: Response = LoginResponse(ok=False)
+    if not site.by_name[session.terminal.name].terminal.login_required:
+        response = failure_form(site, None, request, session.now(), "not_logged_in")
+    return Explanation((check,), Reason.SYSTEM, _wire_text(site.prelogin, response))
 
 
 def _not_served(
@@ -240,4 +248,4 @@ def _not_served(
     if why_not is EXPIRED:
         detail, reason = f"the terminal has expired; {place.access}", Reason.SYSTEM
     check = ExplainedCheck("terminal", CheckResult.REFUSED, detail)
-    return Explanation((check,), reason, _wire_text(terminal, Answer(response)))
+    return Explanation((check,), reason, _wire_text(terminal.wire, response))

@@ -361,5 +361,6 @@ class Gateway:
                 duration_us=int(seconds * 1e6),
                 reason=answer.reason,
                 card=log.redactor.pseudonym(answer.card) if answer.card else "",
+                worker=log.worker,
             )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -28,14 +29,17 @@ from sip2gw.protocol.connection import (
 from sip2gw.protocol.message import Request
 from sip2gw.serving.conversation import Conversation, Watcher
 from sip2gw.serving.gateway import Gateway
-from sip2gw.serving.listeners import Prelude, keep_alive, peer_name
-from sip2gw.serving.tls import client_names, shake_hands
+from sip2gw.serving.tls import client_names
 
 FRAMES_PER_TURN = 8
 """Frames of one connection that are served before the others get their turn (C80)."""
 
 CLOSE_TIMEOUT_S = 10.0
 """How long a closed line waits for the terminal to read its last answers."""
+HANDSHAKE_TIMEOUT_S = 86_400.0
+"""No limit: the sweep ends handshakes, because their time runs from accept (C101)."""
+STOPPING = "stopping"
+"""Why lines are closed when the gateway ends."""
 NO_PROFILE = ""
 """Label of connections that have not logged in."""
 
@@ -54,11 +58,8 @@ class Server(Protocol):
     def request_timeout_s(self) -> float:
         """Seconds until a request is refused as late."""
 
-    def accept(self, line: TerminalLine) -> bool:
-        """Start counting a line; False if there is no place for it (C101)."""
-
-    def admit(self, line: TerminalLine, address: str) -> Conversation | None:
-        """Admit the line from `address`; None if it is refused (B14)."""
+    def handshake_failed(self, conversation: Conversation, error: BaseException) -> None:
+        """A terminal that was to speak TLS does not."""
 
     def forget(self, line: TerminalLine) -> None:
         """The line has ended."""
@@ -74,15 +75,15 @@ class TerminalLine(asyncio.Protocol):
         "_closed",
         "_closed_at",
         "_deadline",
-        "_early",
         "_frame_started",
-        "_handshake",
-        "_prelude",
+        "_opening",
         "_pump_scheduled",
+        "_resting",
         "_server",
+        "_shaking_hands",
         "_suspended",
-        "_tls",
         "_transport",
+        "_until",
         "_writable",
         "conversation",
         "last_heard",
@@ -93,19 +94,14 @@ class TerminalLine(asyncio.Protocol):
         "watchers",
     )
 
-    def __init__(
-        self,
-        server: Server,
-        tls: ssl.SSLContext | None = None,
-        prelude: Prelude = peer_name,
-    ) -> None:
-        """With `tls`, a handshake follows as soon as `prelude` knows the peer's address."""
+    def __init__(self, server: Server, conversation: Conversation, opened: float) -> None:
+        """`opened` is when the connection was accepted: its time runs from then (C101)."""
         self._server = server
-        self._tls = tls
-        self._prelude = prelude
-        self._handshake: asyncio.Task[None] | None = None
-        self._early = b""
-        self._suspended: Suspended[Answer] | None = None
+        self._opening: asyncio.Task[Any] | None = None
+        self._shaking_hands = False
+        self._suspended: Suspended[Any] | None = None
+        self._until: asyncio.Future[None] | None = None
+        self._resting: Sequence[asyncio.Future[None]] = ()
         self._transport: asyncio.Transport | None = None
         self._pump_scheduled = False
         self._writable = True
@@ -113,63 +109,53 @@ class TerminalLine(asyncio.Protocol):
         self._deadline = 0.0
         self._closed = False
         self._closed_at: float | None = None
-        self.number = 0
-        """The server assigns it with the place; 0: the line has no place."""
-        self.opened = self.last_heard = server.monotonic()
+        self.number = conversation.number
+        self.opened = self.last_heard = opened
         self.profile_label = NO_PROFILE
         self.terminal_name = ""
-        self.conversation: Conversation | None = None
+        self.conversation = conversation
         self.watchers: Sequence[Watcher] = ()
+
+    # Beginning -----------------------------------------------------------------------------
+
+    def open(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Talk on `sock`, with `tls` after a handshake; `close` ends that too (C101)."""
+        loop = asyncio.get_running_loop()
+        if tls is None:
+            opening = loop.connect_accepted_socket(lambda: self, sock)
+        else:
+            opening = loop.connect_accepted_socket(
+                lambda: self, sock, ssl=tls, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+            )
+            self._shaking_hands = True
+        self._opening = loop.create_task(opening)
+        self._opening.add_done_callback(partial(self._opened, sock))
+
+    def _opened(self, sock: socket.socket, opening: asyncio.Task[Any]) -> None:
+        """Note that there is a transport, or that there will be none."""
+        self._opening = None
+        error = asyncio.CancelledError() if opening.cancelled() else opening.exception()
+        if error is None:
+            return
+        # The loop has given it up, or has never had it.
+        sock.close()
+        if self._shaking_hands and self.conversation.closing != STOPPING:
+            self._server.handshake_failed(self.conversation, error)
+        self.connection_lost(None)
 
     # asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a place: from now on the line counts and its time runs (C101)."""
+        """The terminal may speak, unless the line is to end."""
         # uvloop's transports are not instances of asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
-        if self._server.accept(self):
-            self._prelude(self._transport, self._known)
-        else:
+        if self._shaking_hands:
+            self._shaking_hands = False
+            self.conversation.client_names = client_names(transport)
+        if self.conversation.closing:
             self._transport.abort()
-
-    def _known(self, address: str) -> None:
-        """The prelude knows the peer's address: stay, or leave if a cap is reached (B14)."""
-        transport = self._transport
-        if transport is None:
-            return  # the peer hung up meanwhile
-        self.conversation = self._server.admit(self, address)
-        if self.conversation is None:
-            self._drop(transport)
-            return
-        keep_alive(transport.get_extra_info("socket"), self._server.config.server.tcp_keepalive_s)
-        if self._tls is not None:
-            # Trap: whatever was read before `start_tls` would reach us as if it were SIP2.
-            transport.pause_reading()
-            self._handshake = asyncio.get_running_loop().create_task(
-                self._shake_hands(transport, self.conversation, self._tls)
-            )
-
-    async def _shake_hands(
-        self, raw: asyncio.Transport, conversation: Conversation, tls: ssl.SSLContext
-    ) -> None:
-        """Switch the line to TLS."""
-        limit_s = self._server.config.server.login_timeout_s
-        secure = await shake_hands(raw, self, tls, limit_s)
-        self._handshake = None
-        if secure is None:
-            self._drop(raw)
-        if secure is None or self._closed:
-            return
-        self._transport = secure
-        conversation.client_names = client_names(secure)
-        early, self._early = self._early, b""
-        if early:
-            self.data_received(early)
-
-    def _drop(self, transport: asyncio.Transport) -> None:
-        """Close at once. After a failed handshake asyncio does not call `connection_lost`."""
-        transport.abort()
-        self.connection_lost(None)
+        else:
+            self._server.gateway.logins.recognise(self.conversation)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the terminal (C98).
@@ -182,20 +168,13 @@ class TerminalLine(asyncio.Protocol):
         self._server.forget(self)
         if self._suspended is not None:
             self._suspended.cancel(HungUpError())
+        self._rest()
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
         """Answer what can be answered at once."""
-        conversation = self.conversation
-        if conversation is None:
-            return
-        if self._handshake is not None:
-            # Trap: data that came with the end of the handshake arrives before `start_tls`
-            # returns, when the names in the certificate are not known yet.
-            self._early += data
-            return
         self.last_heard = now = self._server.monotonic()
-        conversation.link.receive(data)
+        self.conversation.link.receive(data)
         if self._suspended is None and not self._pump_scheduled and self._writable:
             self._pump(now)
         elif self._transport is not None:
@@ -212,6 +191,11 @@ class TerminalLine(asyncio.Protocol):
         self._schedule_pump()
 
     # The conversation ----------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """The peer's address, once it is known."""
+        return self.conversation.address if self.conversation is not None else ""
 
     @property
     def busy(self) -> bool:
@@ -243,7 +227,6 @@ class TerminalLine(asyncio.Protocol):
         only before a second frame, and asks the core for one only if there is one.
         """
         conversation = self.conversation
-        assert conversation is not None
         link = conversation.link
         out: list[bytes] = []
         complete, more = False, True
@@ -322,8 +305,7 @@ class TerminalLine(asyncio.Protocol):
             self._deadline = started + self._server.request_timeout_s
             result.go_on(partial(self._resume, conversation, request, started))
             return False
-        self._finish(conversation, request, result, started, out)
-        return True
+        return self._finish(conversation, request, result, started, out)
 
     def _resume(
         self,
@@ -355,7 +337,8 @@ class TerminalLine(asyncio.Protocol):
         answer: Answer,
         started: float,
         out: list[bytes],
-    ) -> None:
+    ) -> bool:
+        """False if the next request has to wait."""
         link, session = conversation.link, conversation.session
         data = link.send(answer.response, answer.written)
         out.append(data)
@@ -365,6 +348,40 @@ class TerminalLine(asyncio.Protocol):
             # Trap: not earlier, because the 94 itself still has the old form of the line (C73).
             link.wire, link.logged_in = session.terminal.wire, True
         self._server.gateway.observe(conversation, request.code, answer, started)
+        return self._until is None or not self._hold_now()
+
+    # Waiting for what another worker still does -------------------------------------------
+
+    def hold_next(self, until: asyncio.Future[None] | None) -> None:
+        """The same as `hold` when the login that is running has its answer; None: do not wait."""
+        self._until = until
+
+    def _hold_now(self) -> bool:
+        until, self._until = self._until, None
+        return until is not None and self.hold(until)
+
+    def hold(self, until: asyncio.Future[None]) -> bool:
+        """Begin no request before `until` is done, or the time for a request is over (C131).
+
+        Returns:
+            Whether there is anything to wait for.
+        """
+        held = start(_patiently(until))
+        if not isinstance(held, Suspended):
+            return False
+        self._suspended = held
+        self._deadline = self._server.monotonic() + self._server.request_timeout_s
+        held.go_on(self._released)
+        return True
+
+    def _released(self, ended: asyncio.CancelledError | None) -> None:
+        if ended is not None:
+            return  # the terminal has hung up
+        self._suspended = None
+        if self.conversation is not None and self.conversation.closing:
+            self.close(self.conversation.closing)
+        else:
+            self._schedule_pump()
 
     def _show(
         self, conversation: Conversation, what: Literal["received", "sent"], frame: bytes
@@ -379,9 +396,27 @@ class TerminalLine(asyncio.Protocol):
 
     # Ending --------------------------------------------------------------------------------
 
+    def at_rest(self) -> asyncio.Future[None]:
+        """Done when the request that is running on this line, which is to close, has ended."""
+        rest = asyncio.get_running_loop().create_future()
+        if self.busy and not self._closed:
+            self._resting = (*self._resting, rest)
+        else:
+            rest.set_result(None)
+        return rest
+
+    def _rest(self) -> None:
+        for rest in self._resting:
+            if not rest.done():
+                rest.set_result(None)
+        self._resting = ()
+
     def close(self, reason: str) -> None:
         """Close as soon as everything written has left."""
-        if self._transport is not None and not self._transport.is_closing():
+        self._rest()
+        if self._transport is None:
+            self._end_opening(reason)
+        elif not self._transport.is_closing():
             log = self._server.gateway.log
             tell = log.events.info if self.terminal_name else log.stranger
             tell(
@@ -394,10 +429,15 @@ class TerminalLine(asyncio.Protocol):
 
     def close_when_done(self, reason: str) -> None:
         """Close now, or after the current request."""
-        if self.conversation is not None:
-            self.conversation.closing = self.conversation.closing or reason
+        self.conversation.closing = self.conversation.closing or reason
         if not self.busy:
             self.close(reason)
+
+    def _end_opening(self, reason: str) -> None:
+        """Let `connection_made` close the line, or end the handshake."""
+        self.conversation.closing = self.conversation.closing or reason
+        if self._opening is not None and self._shaking_hands:
+            self._opening.cancel()
 
     def abort(self) -> None:
         """Drop the connection at once."""
@@ -422,8 +462,16 @@ class TerminalLine(asyncio.Protocol):
             return "stalled"
         # After a failed login a terminal that was logged in gets the full time again.
         since = self.last_heard if self.terminal_name else self.opened
-        conversation = self.conversation
-        nobody = conversation is None or conversation.session is None
-        if nobody and now - since > server.login_timeout_s:
+        if self.conversation.session is None and now - since > server.login_timeout_s:
             return "login_timeout"
         return "idle" if now - self.last_heard > server.idle_timeout_s else None
+
+
+async def _patiently(until: asyncio.Future[None]) -> None:
+    """Wait for `until`, but not beyond the deadline."""
+    try:
+        await until
+    except HungUpError:
+        raise
+    except asyncio.CancelledError:
+        return

@@ -1,8 +1,6 @@
-"""The sockets on which terminals connect, and how the address of a connection is found out.
+"""The sockets at which terminals come in: bound here, or handed over.
 
-Nothing here knows what a line says. A server takes bound sockets, whether made here or handed over,
-and creates a protocol for each connection. This starts with a *prelude*, which finds out the
-peer's address before the connection is admitted or refused by it (B14, C101, C137).
+Nothing here knows what a line says, or who may come; see `arrivals` (B14, C101, C137).
 """
 
 from __future__ import annotations
@@ -11,63 +9,107 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from itertools import chain
 
-from sip2gw.config import Address
-
-LISTEN_BACKLOG = 1024
-RECEIVE_BYTES = 16_384
-"""Bytes of a line that wait in the kernel (Linux doubles them), and the most that it hands over at
-once. It limits what all lines together can make us keep (C137). A longer message arrives in parts.
-"""
-
-Prelude = Callable[[asyncio.Transport, Callable[[str], None]], None]
-"""Finds out the peer's address of a new connection, and calls back with it, now or later.
-
-Meanwhile the line keeps its place, and its time runs from accept (C101). Data that arrives before
-the call back is not the line's; a prelude that reads must consume it.
-"""
+from sip2gw.config import Address, Listener, UnixAddress
+from sip2gw.foundation.unix_socket import OWNER_AND_GROUP, Place
 
 
-def peer_name(transport: asyncio.Transport, known: Callable[[str], None]) -> None:
-    """The prelude of direct connections: the socket knows its peer."""
-    peer = transport.get_extra_info("peername")
-    known(str(peer[0]) if peer else "")
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A socket that is bound for a listener of the configuration."""
+
+    sock: socket.socket
+    listener: Listener
+    place: Place | None = None
+    """The file of a Unix socket that we made, and remove at the end."""
+
+    def __str__(self) -> str:
+        """Where it really is, as the configuration writes it."""
+        name = self.sock.getsockname()
+        if self.sock.family == socket.AF_UNIX:
+            return str(self.listener.address)
+        return str(Address(*name[:2]))
+
+    def adopted(self) -> Bound:
+        """The same when whoever made its file has left it to us."""
+        if not isinstance(self.listener.address, UnixAddress):
+            return self
+        place = _place(self.listener.address)
+        place.adopt()
+        return replace(self, place=place)
+
+    def close(self) -> None:
+        """Close it; the file of a Unix socket goes first, while it is known to be ours."""
+        if self.place is not None:
+            self.place.remove()
+        self.sock.close()
 
 
-async def bind(addresses: Iterable[Address]) -> list[socket.socket]:
-    """Bind sockets at `addresses`: all of them or none. A name may stand for several.
+Handed = Callable[[int, object], socket.socket | None]
+"""A socket of that family that is bound at that place already, and that was handed over to us."""
+
+
+def _none(family: int, place: object) -> None:
+    return None
+
+
+async def bind(listeners: Collection[Listener], handed: Handed = _none) -> list[Bound]:
+    """Sockets for `listeners`, handed over or else bound here: all of them or none.
+
+    A name may stand for several. After a failure nothing stays open of what was found.
 
     Raises:
         OSError: an address cannot be bound; the error's `filename` is that address.
     """
-    bound: list[socket.socket] = []
+    found: list[list[Bound]] = [[] for _ in listeners]
     try:
-        for address in addresses:
+        # Port 0 takes any socket of its host, so it must not take what another listener names.
+        pairs = zip(listeners, found, strict=True)
+        for listener, its in sorted(pairs, key=lambda pair: _is_any_port(pair[0])):
             try:
-                await _bind(address, bound)
+                await _find(listener, its, handed)
             except OSError as error:
-                raise OSError(error.errno, error.strerror, str(address)) from None
+                where = str(listener.address)
+                raise OSError(error.errno, error.strerror, where) from None
     except BaseException:
-        for sock in bound:
-            sock.close()
+        for one in chain(*found):
+            one.close()
         raise
-    return bound
+    return list(chain(*found))
 
 
-async def _bind(address: Address, bound: list[socket.socket]) -> None:
-    places = await _places(address)
-    for family, place in places:
+def _is_any_port(listener: Listener) -> bool:
+    return isinstance(listener.address, Address) and listener.address.port == 0
+
+
+async def _find(listener: Listener, found: list[Bound], handed: Handed) -> None:
+    address = listener.address
+    if isinstance(address, UnixAddress):
+        sock, place = handed(socket.AF_UNIX, str(address.path)), None
+        if sock is None:
+            place = _place(address)
+            sock = await asyncio.to_thread(place.open)
+        found.append(Bound(sock, listener, place))
+        return
+    alternatives = await places(address)
+    for family, where in alternatives:
         try:
-            bound.append(_bound(family, place))
+            found.append(Bound(handed(family, where) or _bound(family, where), listener))
         except OSError as error:
             # A name may also stand for an IPv6 address where the system has no IPv6.
-            if error.errno != errno.EAFNOSUPPORT or len(places) == 1:
+            if error.errno != errno.EAFNOSUPPORT or len(alternatives) == 1:
                 raise
 
 
-async def _places(address: Address) -> Collection[tuple[int, tuple[object, ...]]]:
+def _place(address: UnixAddress) -> Place:
+    return Place(address.path, "server.listen", OWNER_AND_GROUP)
+
+
+async def places(address: Address) -> Collection[tuple[int, tuple[object, ...]]]:
     """The places that `address` stands for; only a name needs a look-up, which may take long."""
     with contextlib.suppress(ValueError):
         numeric = ip_address(address.host)
@@ -91,23 +133,8 @@ def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
     return sock
 
 
-async def listen(
-    sockets: Iterable[socket.socket], new_line: Callable[[], asyncio.Protocol]
-) -> list[asyncio.Server]:
-    """Accept connections on bound `sockets`; the listeners now own them."""
-    loop = asyncio.get_running_loop()
-    listeners: list[asyncio.Server] = []
-    for sock in sockets:
-        # Lines inherit this. A line never reads more at a time than the kernel holds.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        listeners.append(await loop.create_server(new_line, sock=sock, backlog=LISTEN_BACKLOG))
-    return listeners
-
-
-def keep_alive(sock: socket.socket | None, idle_s: float) -> None:
+def keep_alive(sock: socket.socket, idle_s: float) -> None:
     """Let the kernel detect half-open connections after `idle_s` seconds of silence (B14)."""
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    with contextlib.suppress(OSError):  # the peer may have gone already
+    with contextlib.suppress(OSError):  # the peer may have gone, or come by a Unix socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(idle_s)))

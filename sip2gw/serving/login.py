@@ -1,4 +1,4 @@
-"""Logins: checks password and address, and slows down guessing (B11, B12, C9, C100, C101).
+"""Logins: checks password and address, and slows down guessing (B11, B12, B94, C9, C100, C101).
 
 A keyed digest recognises a password that was right before, within microseconds. So a known terminal
 gets through whatever else happens at its address. Everybody else waits for one of the few places of
@@ -28,7 +28,7 @@ WRONG = "unknown_or_wrong_password"
 
 
 class LoginDesk:
-    """Answers 93."""
+    """Answers 93, and knows the terminals that need none."""
 
     def __init__(
         self,
@@ -47,6 +47,18 @@ class LoginDesk:
         self._site = site
         self._attempts: set[asyncio.Task[KnownTerminal | str]] = set()
         self._guard = callers
+
+    def recognise(self, conversation: Conversation) -> None:
+        """Let a terminal in that need not log in, by its address or certificate (B94, C134)."""
+        known = self._site().recognised.find(conversation.address, conversation.client_names)
+        if known is None:
+            return
+        if known.terminal.expired_at(self._services.clock.now()):
+            self._tell_refusal(conversation, known, "expired")
+            return
+        # No 94 has to leave in the old form first, so the line has its own from the first byte.
+        conversation.link.wire, conversation.link.logged_in = known.view.wire, True
+        self._let_in(conversation, known, self._log.events.debug, "recognised")
 
     async def answer(self, conversation: Conversation, request: Login) -> Answer:
         """Answer a 93 with a 94.  Spec: SIP2 2.00, message 93; B11, B12, C9, C28, C100."""
@@ -75,7 +87,7 @@ class LoginDesk:
         if recognised and known is not None and not self._obstacle(conversation, request, known):
             return known
         if not await self._guard.take_place(conversation.address):
-            self._guard.note_failure(conversation.address, 0)
+            await self._guard.note_failure(conversation.address, 0)
             self._tell_refusal(conversation, known, "not_judged")
             return "not_judged"
         # In a task of its own: hanging up does not undo a guess.
@@ -110,7 +122,8 @@ class LoginDesk:
                     return known
             self._tell_refusal(conversation, known, reason)
             step_s = self._site().config.security.login_backoff_s
-            await asyncio.sleep(self._guard.note_failure(conversation.address, step_s))
+            held_back_s = await self._guard.note_failure(conversation.address, step_s)
+            await asyncio.sleep(held_back_s)
             return reason
         finally:
             self._guard.leave_place(conversation.address)
@@ -143,16 +156,26 @@ class LoginDesk:
     def _welcome(self, conversation: Conversation, known: KnownTerminal) -> Answer:
         self._services.metrics.logins["ok"] += 1
         conversation.failed_logins = 0
+        self._let_in(conversation, known, self._log.events.info, "login")
+        return Answer(LoginResponse(ok=True))
+
+    def _let_in(
+        self,
+        conversation: Conversation,
+        known: KnownTerminal,
+        tell: Callable[..., object],
+        event: str,
+    ) -> None:
+        """From now on the line is the terminal's; `tell` the log."""
         conversation.known = known
         conversation.session = Session(self._services, known.view, link=conversation.link)
-        self._log.events.info(
-            "login",
+        tell(
+            event,
             connection=conversation.number,
             terminal=known.view.name,
             address=conversation.address,
         )
         self.on_login(conversation)
-        return Answer(LoginResponse(ok=True))
 
     def _tell_refusal(
         self, conversation: Conversation, known: KnownTerminal | None, reason: str

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
-import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from sip2gw.config import Address, Config
+from sip2gw.config import Config
 from sip2gw.protocol.connection import ServerConnection
-from sip2gw.serving import listeners
+from sip2gw.serving.arrivals import Arrival
 from sip2gw.serving.conversation import Conversation, Watcher
 from sip2gw.serving.gateway import Gateway
-from sip2gw.serving.line import NO_PROFILE, TerminalLine
+from sip2gw.serving.line import NO_PROFILE, STOPPING, TerminalLine
+from sip2gw.serving.listeners import keep_alive
+from sip2gw.serving.tls import Contexts, context_for, failure
 from sip2gw.shared.connected import HEARD_WITHIN_S, Connected
 from sip2gw.shared.state import SharedState
 
@@ -30,10 +30,12 @@ BACKEND_CHECK_INTERVAL_S = 5.0
 
 
 class TerminalServer:
-    """All listeners and lines of one process."""
+    """All lines of one process."""
 
     def __init__(self, gateway: Gateway, state: SharedState) -> None:
         self.gateway = gateway
+        self.contexts: Contexts = {}
+        """For lines that begin from now on."""
         self.monotonic: Callable[[], float] = gateway.clock.monotonic
         self._lines: dict[int, TerminalLine] = {}
         """By number."""
@@ -43,13 +45,13 @@ class TerminalServer:
         self._doorkeeper = state.doorkeeper
         self._replacements = state.replacements
         self._numbers = itertools.count(1)
-        self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._backlog: deque[TerminalLine] = deque()
         self._backlog_scheduled = False
         self._next_backend_check = 0.0
         self._backend_check: asyncio.Task[None] | None = None
         gateway.logins.on_login = self._logged_in
+        self._connected.on_replaced = self._replace
 
     @property
     def config(self) -> Config:
@@ -61,37 +63,21 @@ class TerminalServer:
         """Seconds until a request is refused as late."""
         return self.config.server.request_timeout_s
 
-    @property
-    def listening(self) -> bool:
-        """Whether new connections are accepted."""
-        return bool(self._listeners)
-
-    async def listen(
-        self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None
-    ) -> None:
-        """Accept connections on bound `sockets` (see `listeners.bind`)."""
-        self._listeners += await listeners.listen(sockets, lambda: TerminalLine(self, tls))
+    def start(self) -> None:
+        """Look after time-outs from now on."""
         if self._sweeper is None:
             self._sweep()
 
-    def bound_addresses(self) -> list[str]:
-        """The addresses on which the listeners actually listen, as `host:port`."""
-        places = [s.getsockname() for listener in self._listeners for s in listener.sockets]
-        return [str(Address(*place[:2])) for place in places]
-
     async def stop(self) -> None:
-        """Stop accepting, finish running requests, and close all lines (B66).
+        """Finish running requests, and close all lines (B66). Nobody may come in any more.
 
         Raises:
             TimeoutError: a request was still running after `drain_timeout_s`.
         """
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for line in list(self._lines.values()):
-            line.close_when_done("stopping")
+            line.close_when_done(STOPPING)
         deadline = self.monotonic() + self.config.server.drain_timeout_s
         while self._lines and self.monotonic() < deadline:  # noqa: ASYNC110 -- bounded, at exit
             await asyncio.sleep(0.02)
@@ -130,41 +116,44 @@ class TerminalServer:
 
     # Lines ---------------------------------------------------------------------------------
 
-    def accept(self, line: TerminalLine) -> bool:
-        """Give a new connection, whoever it is, a place; False if there is none (C101)."""
-        if not self._doorkeeper.take_place():
-            self.gateway.metrics.connections_refused["total"] += 1
-            return False
-        line.number = next(self._numbers)
-        self._lines[line.number] = line
-        self.gateway.metrics.connections[NO_PROFILE] += 1
-        return True
+    def take(self, arrival: Arrival) -> None:
+        """Let a terminal that was let in speak, with TLS where its listener has it."""
+        keep_alive(arrival.sock, self.config.server.tcp_keepalive_s)
+        line = self.new_line(arrival.address, arrival.accepted_at, arrival.number)
+        line.open(arrival.sock, context_for(arrival.listener, self.contexts))
 
-    def admit(self, line: TerminalLine, address: str) -> Conversation | None:
-        """Admit a line whose address is known; None if a cap or its address refuses it (B14)."""
-        obstacle = self._doorkeeper.obstacle(address)
-        if not obstacle and not self.gateway.site.is_expected(address):
-            obstacle = "network"
-        if obstacle:
-            self.gateway.metrics.connections_refused[obstacle] += 1
-            return None
-        self._doorkeeper.enter(address)
-        limits = self.config.server
+    def new_line(self, address: str, accepted_at: float, number: int = 0) -> TerminalLine:
+        """A line of a terminal that has its place already (`Doorkeeper`), still without socket."""
+        number, limits = number or next(self._numbers), self.config.server
         link = ServerConnection(
             self.gateway.site.prelogin, limits.frame_bytes_max, limits.resend_limit
         )
-        return Conversation(line.number, address, link)
+        line = TerminalLine(self, Conversation(number, address, link), accepted_at)
+        self._lines[number] = line
+        self.gateway.metrics.connections[NO_PROFILE] += 1
+        return line
+
+    def handshake_failed(self, conversation: Conversation, error: BaseException) -> None:
+        """Count and log a terminal that was to speak TLS and does not (B88, C173)."""
+        reason, problem = failure(error)
+        self.gateway.metrics.tls_handshake_failures[reason] += 1
+        self.gateway.log.stranger(
+            "tls_handshake_failed",
+            connection=conversation.number,
+            address=conversation.address,
+            reason=reason,
+            problem=problem,
+        )
 
     def forget(self, line: TerminalLine) -> None:
         """Forget a line that has ended."""
         if self._lines.pop(line.number, None) is None:
-            return  # it never had a place
+            return
         self._doorkeeper.leave_place()
         self.gateway.metrics.connections[line.profile_label] -= 1
-        if line.conversation is not None:
-            self._doorkeeper.leave(line.conversation.address, stranger=not line.terminal_name)
-            self._connected.leave(line.terminal_name, line)
-            self._end_watching(line, line.conversation)
+        self._doorkeeper.leave(line.conversation.address, stranger=not line.terminal_name)
+        self._connected.leave(line.terminal_name, line)
+        self._end_watching(line, line.conversation)
 
     def _begin_watching(
         self, line: TerminalLine, conversation: Conversation, terminal: str
@@ -216,20 +205,16 @@ class TerminalServer:
         line.terminal_name = terminal.name
         allowed = self.gateway.site.by_name[terminal.name].terminal.max_connections
         for older in self._connected.join(terminal.name, line, allowed):
-            self._replace(older, line)
+            self._replace(terminal.name, older, conversation.address)
+        line.hold_next(self._connected.settled(line))
 
-    def _replace(self, older: TerminalLine, newer: TerminalLine) -> None:
+    def _replace(self, name: str, older: TerminalLine, newer_address: str) -> None:
         """Close `older`, and log a warning if two machines seem to share a login (C102)."""
-        name, now = newer.terminal_name, self.monotonic()
+        now, addresses = self.monotonic(), sorted({older.address, newer_address})
         if now - older.last_heard <= HEARD_WITHIN_S:
             self.gateway.metrics.terminal_replaced[name] += 1
-        if self._replacements.note(name, older.last_heard, now):
-            lines = (line.conversation for line in (older, newer))
-            self.gateway.log.events.warning(
-                "login_shared",
-                terminal=name,
-                addresses=sorted({line.address for line in lines if line is not None}),
-            )
+        if self._replacements.note(name, older.last_heard, now, addresses):
+            self.gateway.log.events.warning("login_shared", terminal=name, addresses=addresses)
         self._connected.leave(name, older)
         older.close_when_done("replaced")
 
@@ -238,7 +223,7 @@ class TerminalServer:
         known = self.gateway.site.by_name
         for line in list(self._lines.values()):
             conversation = line.conversation
-            if conversation is None or conversation.session is None:
+            if conversation.session is None:
                 continue
             entry = known.get(conversation.session.terminal.name)
             if entry is None:

@@ -51,14 +51,20 @@ def settings_of(terminal: TerminalView, profile: Profile) -> Settings:
 
 
 def access_of(terminal: Terminal, address: str | None = None) -> str:
-    """From where a terminal may log in, and until when; `address` is one that it may come from."""
-    networks = _toml(tuple(map(str, terminal.networks)))
-    words = f"terminals.{terminal.name}.networks = {networks}"
+    """From where a terminal may come, how it is known, and until when; `address` is one that it
+    may come from.
+    """
+    key, networks = f"terminals.{terminal.name}", _toml(tuple(map(str, terminal.networks)))
+    parts = [f"{key}.networks = {networks}"]
     if address is not None and terminal.allows_address(address):
-        words = f"{address} is in {words}"
-    if terminal.expires_at is None:
-        return words
-    return f"{words}; terminals.{terminal.name}.expires: {terminal.expires_at:%Y-%m-%d %H:%M}"
+        parts = [f"{address} is in {parts[0]}"]
+    if not terminal.login_required:
+        parts.append(f"{key}.login_required = false")
+    if terminal.tls_client_name is not None:
+        parts.append(f"{key}.tls_client_name = {_toml(terminal.tls_client_name)}")
+    if terminal.expires_at is not None:
+        parts.append(f"{key}.expires: {terminal.expires_at:%Y-%m-%d %H:%M}")
+    return "; ".join(parts)
 
 
 def _toml(value: object) -> str:

@@ -5,6 +5,7 @@ A reload builds a new `Site` and swaps it in (B66).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from sip2gw.backend.base import Capability
@@ -29,6 +30,64 @@ class KnownTerminal:
         return self is other or self.terminal.admission == other.terminal.admission
 
 
+class Expected:
+    """The addresses from which any of some terminals may come (C100)."""
+
+    def __init__(self, terminals: Collection[Terminal]) -> None:
+        self._terminals = terminals
+        self._known: dict[str, bool] = {}
+
+    def includes(self, address: str) -> bool:
+        """Whether any may come from `address`; others are not even listened to."""
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= ADDRESSES_REMEMBERED_MAX:
+                self._known.clear()
+            known = any(terminal.allows_address(address) for terminal in self._terminals)
+            self._known[address] = known
+        return known
+
+
+class Recognised:
+    """The terminals that need not log in: who calls is told by certificate or address (C134)."""
+
+    def __init__(self, terminals: Collection[KnownTerminal]) -> None:
+        self._by_certificate: dict[str, KnownTerminal] = {}
+        self._by_address: list[KnownTerminal] = []
+        for one in terminals:
+            name = one.terminal.tls_client_name
+            if name is None:
+                self._by_address.append(one)
+            else:
+                self._by_certificate[name] = one
+        self._known: dict[str, KnownTerminal | None] = {}
+
+    def find(self, address: str, names: Collection[str]) -> KnownTerminal | None:
+        """The terminal that calls from `address`, if it is one of these.
+
+        `names` are in the line's certificate, and go before the address. A certificate with the
+        names of two terminals tells neither.
+        """
+        named = [
+            one
+            for name in names
+            if (one := self._by_certificate.get(name)) is not None
+            and one.terminal.allows_address(address)
+        ]
+        if named:
+            return named[0] if len(named) == 1 else None
+        return self._at(address)
+
+    def _at(self, address: str) -> KnownTerminal | None:
+        """Whose `address` is; no two have one (`config.recognition`)."""
+        if address not in self._known:
+            if len(self._known) >= ADDRESSES_REMEMBERED_MAX:
+                self._known.clear()
+            found = (one for one in self._by_address if one.terminal.allows_address(address))
+            self._known[address] = next(found, None)
+        return self._known[address]
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """All terminals of one configuration."""
@@ -39,18 +98,8 @@ class Site:
     texts: Catalogue
     prelogin: WireFormat
     """How lines look before the login (C73)."""
-    _expected: dict[str, bool] = field(default_factory=dict, repr=False)
-
-    def is_expected(self, address: str) -> bool:
-        """Whether any terminal may come from `address`; others are not even listened to (C100)."""
-        known = self._expected.get(address)
-        if known is None:
-            if len(self._expected) >= ADDRESSES_REMEMBERED_MAX:
-                self._expected.clear()
-            terminals = (entry.terminal for entry in self.by_login.values())
-            known = any(terminal.allows_address(address) for terminal in terminals)
-            self._expected[address] = known
-        return known
+    expected: Expected = field(repr=False)
+    recognised: Recognised = field(repr=False)
 
 
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
@@ -63,4 +112,6 @@ def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:
         by_name={entry.terminal.name: entry for entry in known},
         texts=texts,
         prelogin=WireFormat(),
+        expected=Expected([entry.terminal for entry in known]),
+        recognised=Recognised([entry for entry in known if not entry.terminal.login_required]),
     )

@@ -1,37 +1,90 @@
-"""TLS on a terminal's line: our side of the handshake, and what the other side's says (C101)."""
+"""TLS with terminals: our side of it, why a handshake failed, and who the other side is.
+
+A context lasts as long as the lines that began with it, so a reload makes new ones and drops nobody
+(B88, C101, C173).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import sslproto
+from collections.abc import Mapping
 
-from sip2gw.config import TlsFiles
+from sip2gw.config import ClientCertificate, Config, ConfigError, Listener
+from sip2gw.serving.arrivals import RECEIVE_BYTES
+
+Contexts = Mapping[ClientCertificate | None, ssl.SSLContext]
+"""By whether terminals are asked for a certificate."""
+
+_MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_VERIFY: Mapping[ClientCertificate | None, ssl.VerifyMode] = {
+    None: ssl.CERT_NONE,
+    "optional": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
+
+# Trap: by default asyncio reserves 256 KiB for each line, whatever it sends (C137).
+sslproto.SSLProtocol.max_size = RECEIVE_BYTES
 
 
-def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """Our certificate, and the authority whose certificates terminals must show, if any."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(files.certificate, files.key)
+def contexts_of(config: Config) -> Contexts:
+    """All contexts that the files of `config` suffice for. Reads files, so it is for a thread.
+
+    Raises:
+        ConfigError: a file is of no use; says what to do.
+    """
+    files = config.tls
+    if files is None:
+        return {}
+    kinds: list[ClientCertificate | None] = [None]
     if files.client_ca is not None:
-        context.load_verify_locations(files.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+        kinds += ["optional", "required"]
+    return {kind: _context(config, kind) for kind in kinds}
+
+
+def _context(config: Config, asks: ClientCertificate | None) -> ssl.SSLContext:
+    files = config.tls
+    assert files is not None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = _MINIMUM[config.server.tls_minimum]
+    context.verify_mode = _VERIFY[asks]
+    try:
+        # Without the empty password OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(files.certificate, files.key, password="")
+    except (OSError, ValueError) as error:
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            why = "is not the key of tls_certificate"
+        else:
+            why = "cannot be used with tls_certificate"
+        raise _unusable(
+            config,
+            f"server.tls_key: {files.key} {why} ({files.certificate}); name unencrypted PEM files"
+            " of a certificate and its own key",
+        ) from None
+    if asks is not None:
+        assert files.client_ca is not None
+        try:
+            context.load_verify_locations(files.client_ca)
+        except (OSError, ValueError):
+            raise _unusable(
+                config,
+                f"server.tls_client_ca: {files.client_ca} holds no certificate that can be read;"
+                " name a PEM file",
+            ) from None
     return context
 
 
-async def shake_hands(
-    raw: asyncio.Transport, line: asyncio.Protocol, tls: ssl.SSLContext, within_s: float
-) -> asyncio.Transport | None:
-    """The transport over which `line` speaks TLS from now on; None when nothing came of it."""
-    try:
-        return await asyncio.get_running_loop().start_tls(
-            raw, line, tls, server_side=True, ssl_handshake_timeout=within_s
-        )
-    except Exception:
-        # Whatever went wrong, with the peer or in the TLS library: its place is to be free again.
-        return None
+def _unusable(config: Config, problem: str) -> ConfigError:
+    return ConfigError((f"{config.path}: {problem}",))
 
 
-def client_names(secure: asyncio.Transport) -> frozenset[str]:
+def context_for(listener: Listener, contexts: Contexts) -> ssl.SSLContext | None:
+    """The context of the lines at `listener`; None: they are plain."""
+    return contexts[listener.client_certificate] if listener.tls else None
+
+
+def client_names(secure: asyncio.BaseTransport) -> frozenset[str]:
     """Common and alternative names of the client's certificate, which was verified."""
     certificate = secure.get_extra_info("peercert")
     if not certificate:
@@ -44,3 +97,30 @@ def client_names(secure: asyncio.Transport) -> frozenset[str]:
     names.update(value for _, value in alternatives)
     names.update(value for part in subject for key, value in part if key == "commonName")
     return frozenset(names)
+
+
+_REASONS = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no_certificate",
+    "UNSUPPORTED_PROTOCOL": "version",
+    "VERSION_TOO_LOW": "version",
+    "NO_PROTOCOLS_AVAILABLE": "version",
+    "INAPPROPRIATE_FALLBACK": "version",
+    "NO_SHARED_CIPHER": "version",
+    "CERTIFICATE_VERIFY_FAILED": "bad_certificate",
+    "BAD_SIGNATURE": "bad_certificate",
+    "WRONG_SIGNATURE_TYPE": "bad_certificate",
+    "UNEXPECTED_EOF_WHILE_READING": "client_aborted",
+}
+"""What OpenSSL calls it, and how it is counted."""
+
+
+def failure(error: BaseException) -> tuple[str, str]:
+    """Why a handshake failed: a reason to count (C173), and the cause in OpenSSL's words."""
+    if isinstance(error, asyncio.CancelledError):
+        return "timeout", "no handshake in time"
+    if not isinstance(error, ssl.SSLError):
+        return "client_aborted", "hung up"
+    name = error.reason or "UNEXPECTED_EOF_WHILE_READING"
+    reason = _REASONS.get(name, "client_aborted" if "_ALERT_" in name else "not_tls")
+    told = getattr(error, "verify_message", "") or name.lower().replace("_", " ")
+    return reason, told

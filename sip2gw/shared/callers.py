@@ -88,7 +88,7 @@ class AddressGuard:
                 return
         caller.judged -= 1
 
-    def note_failure(self, address: str, step_s: float) -> float:
+    async def note_failure(self, address: str, step_s: float) -> float:
         """Count a failed login, and refuse all that wait for a place at `address`.
 
         Returns:

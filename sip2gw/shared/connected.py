@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 L = TypeVar("L")
@@ -13,6 +14,9 @@ class Connected(Generic[L]):
 
     def __init__(self) -> None:
         self._lines: dict[str, list[L]] = {}
+        self.on_replaced: Callable[[str, L, str], None] = lambda terminal, line, address: None
+        """Called with a terminal, its line that has to go because of a login at another worker,
+        and the address of the newer line."""
 
     def of(self, terminal: str) -> Sequence[L]:
         """The lines of the terminal of that name."""
@@ -27,6 +31,13 @@ class Connected(Generic[L]):
         lines = self._lines.setdefault(terminal, [])
         lines.append(line)
         return lines[: len(lines) - allowed] if 0 < allowed < len(lines) else ()
+
+    def settled(self, line: L) -> asyncio.Future[None] | None:
+        """Done when `line`, which has just joined, may begin its first request; None: it may now.
+
+        Here its terminal's earlier requests have ended or are known.
+        """
+        return None
 
     def leave(self, terminal: str, line: L) -> None:
         """`line` has ended, is about to, or belongs to another terminal from now on."""
@@ -47,8 +58,12 @@ class Replacements:
     def __init__(self) -> None:
         self._times: dict[str, list[float]] = {}
 
-    def note(self, terminal: str, last_heard: float, now: float) -> bool:
+    def note(
+        self, terminal: str, last_heard: float, now: float, addresses: Sequence[str] = ()
+    ) -> bool:
         """A line of `terminal`, last heard at `last_heard`, is being replaced.
+
+        `addresses` are those of the two lines, for whoever has to report them.
 
         Returns:
             True when this is the third line in use that is replaced within ten minutes; counting

@@ -6,8 +6,9 @@ In memory only, and bounded. A restart forgets it, and another gateway does not 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from sip2gw.model import PatronRecord
 
@@ -60,10 +61,14 @@ class Passages:
             self._begun, self._earlier = {}, self._begun
         return True
 
-    def end(self, terminal: str, card: str) -> None:
-        """Whatever `card` does at `terminal` next is a passage of its own."""
-        self._begun.pop((terminal, card), None)
-        self._earlier.pop((terminal, card), None)
+    def end(self, terminal: str, card: str) -> bool:
+        """Whatever `card` does at `terminal` next is a passage of its own.
+
+        Returns:
+            Whether one was remembered.
+        """
+        begun = self._begun.pop((terminal, card), None)
+        return self._earlier.pop((terminal, card), begun) is not None
 
     def lead(self, terminal: str, children: Iterable[str], lead: Lead) -> None:
         """A head of family has been admitted at a door where `children` may follow (C142)."""
@@ -86,21 +91,46 @@ class Passages:
             return lead
         return lead if self.goes_on(terminal, card, now_s, window_s) else None
 
+    def begun_since(self, since_s: float) -> Iterator[tuple[str, str, float]]:
+        """Door, card and time of the passages that began at `since_s` or later."""
+        for (terminal, card), at_s in (self._earlier | self._begun).items():
+            if at_s >= since_s:
+                yield terminal, card, at_s
+
+    def led_since(self, since_s: float) -> Iterator[tuple[str, str, Lead]]:
+        """Door, child and head of those led at `since_s` or later."""
+        for (terminal, child), lead in (self._led_earlier | self._led).items():
+            if lead.at_s >= since_s:
+                yield terminal, child, lead
+
+
+class Snapshot(Protocol):
+    """What is known of a patron at one moment."""
+
+    @property
+    def id(self) -> str:
+        """The patron's."""
+
+
+R = TypeVar("R", bound=Snapshot)
+
 
 @dataclass(slots=True)
-class Admitted:
+class AdmittedPatron(Generic[R]):
     """A patron who was admitted, and the last that was seen of them."""
 
-    record: PatronRecord
+    record: R
     times_s: dict[tuple[str, str], float] = field(default_factory=dict)
     """When, by door and card; monotonic."""
     wrong_pins: int = 0
     """With whatever card, since the last right one (C99)."""
     pin_hash: str | None = field(default=None, repr=False)
     """A slow hash of the PIN that a library system found right last; our store has its own."""
+    seen_s: float = 0.0
+    """When `record` was seen; monotonic. Counts where several workers tell each other."""
 
 
-class Admissions:
+class AdmissionsOf(Generic[R]):
     """Who was admitted where and when, for the time when the store is away (B40, C110).
 
     Only a decision made with the store adds to it; use does not make an admission younger. Whatever
@@ -109,26 +139,26 @@ class Admissions:
     """
 
     def __init__(self) -> None:
-        self._patrons: OrderedDict[str, Admitted] = OrderedDict()
+        self._patrons: OrderedDict[str, AdmittedPatron[R]] = OrderedDict()
         self._holders: dict[str, str] = {}
         """Card → patron, for each card that was admitted."""
 
     def __repr__(self) -> str:
         return f"<Admissions of {len(self._patrons)} patrons>"
 
-    def remember(self, terminal: str, card: str, record: PatronRecord, now_s: float) -> None:
+    def remember(self, terminal: str, card: str, record: R, now_s: float) -> None:
         """`card` has been admitted; the patron admitted longest ago makes room."""
         admitted = self._patrons.get(record.id)
         if admitted is None:
-            admitted = self._patrons[record.id] = Admitted(record)
+            admitted = self._patrons[record.id] = AdmittedPatron(record)
         admitted.record, admitted.wrong_pins = record, 0
         admitted.times_s[terminal, card] = now_s
         self._holders[card] = record.id
         self._patrons.move_to_end(record.id)
         if len(self._patrons) > PATRONS_MAX:
-            self.forget(next(iter(self._patrons)))
+            self._drop(next(iter(self._patrons)))
 
-    def see(self, record: PatronRecord, *, right: bool | None = None) -> None:
+    def see(self, record: R, *, right: bool | None = None) -> None:
         """This is what is known of a patron now; `right` says what a presented PIN was worth."""
         admitted = self._patrons.get(record.id)
         if admitted is not None:
@@ -146,6 +176,14 @@ class Admissions:
         """Whether the patron was admitted anywhere."""
         return patron_id in self._patrons
 
+    def patrons(self) -> Sequence[str]:
+        """All who were admitted, longest ago first."""
+        return tuple(self._patrons)
+
+    def known(self, patron_id: str) -> AdmittedPatron[R] | None:
+        """All that is remembered of the patron."""
+        return self._patrons.get(patron_id)
+
     def pin_hash(self, patron_id: str) -> str | None:
         """The hash that `keep_hash` was told last."""
         admitted = self._patrons.get(patron_id)
@@ -157,9 +195,7 @@ class Admissions:
         if admitted is not None:
             admitted.pin_hash = pin_hash
 
-    def recall(
-        self, terminal: str, card: str, now_s: float, max_age_s: float
-    ) -> PatronRecord | None:
+    def recall(self, terminal: str, card: str, now_s: float, max_age_s: float) -> R | None:
         """The holder of `card`, if it was admitted at `terminal` within `max_age_s` seconds."""
         admitted = self._patrons.get(self._holders.get(card, ""))
         if admitted is None:
@@ -167,7 +203,7 @@ class Admissions:
         at = admitted.times_s.get((terminal, card))
         return admitted.record if at is not None and now_s - at <= max_age_s else None
 
-    def holder(self, card: str) -> PatronRecord | None:
+    def holder(self, card: str) -> R | None:
         """What is known of the holder of `card`, if it was admitted anywhere at any time."""
         admitted = self._patrons.get(self._holders.get(card, ""))
         return admitted.record if admitted is not None else None
@@ -180,6 +216,13 @@ class Admissions:
 
     def forget(self, patron_id: str) -> None:
         """The patron has been refused for what they are: earlier admissions count nowhere."""
+        self._drop(patron_id)
+
+    def _drop(self, patron_id: str) -> None:
         admitted = self._patrons.pop(patron_id, None)
         for _, card in admitted.times_s if admitted is not None else ():
             self._holders.pop(card, None)
+
+
+Admissions = AdmissionsOf[PatronRecord]
+"""Those of one process."""

@@ -1,12 +1,26 @@
-"""Wrong PINs at each terminal, of any patron (C19, C99)."""
+"""Guesses at PINs: at each terminal, of any patron, and one after the other (C19, C99)."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sip2gw.shared.turns import NameTurns
 
 JUDGED_AT_ONCE_MAX = 2
 """At most this many unremembered PINs are judged at a time at a terminal with too many failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalLimit:
+    """How many PINs may fail at a terminal, and in what time."""
+
+    failures_max: int
+    window_s: float
 
 
 class TerminalGuesses:
@@ -31,12 +45,43 @@ class TerminalGuesses:
         """Whether there were at least this many failures within the last `window_s`."""
         return len(self.failures) >= times and now - self.failures[-times] <= window_s
 
+    def end(self, *, crowded: bool) -> None:
+        """A guess has its result; `crowded`: it had a turn."""
+        self.judged -= 1
+        if crowded:
+            self.turn.release()
+
+
+class GuessPlace(Protocol):
+    """What a guess that is being judged holds."""
+
+    def leave(self) -> None:
+        """It has been judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    guesses: TerminalGuesses
+    crowded: bool
+
+    def leave(self) -> None:
+        self.guesses.end(crowded=self.crowded)
+
 
 class PinGuesses:
-    """The guesses at every terminal."""
+    """The guesses at every terminal, and whose turn it is at every patron's PIN."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: NameTurns | None = None) -> None:
+        self.turns = turns or NameTurns()
         self._terminals: dict[str, TerminalGuesses] = {}
+        self.on_unwritten: Callable[[str, int, datetime], None] = lambda name, change, until: None
+        """Called with what another worker says of a patron; see `tell_unwritten`."""
+
+    def tell_unwritten(self, name: str, change: int, until: float) -> None:
+        """Failures of a patron that the store could not count: so many more; 0: none any more.
+
+        They count until `until`, in seconds of the wall clock. Here nobody else needs to know.
+        """
 
     def of(self, terminal: str, failures_max: int) -> TerminalGuesses:
         """The guesses at the terminal of that name; another limit begins a new count."""
@@ -44,3 +89,40 @@ class PinGuesses:
         if known is None or known.failures.maxlen != failures_max:
             known = self._terminals[terminal] = TerminalGuesses(failures_max)
         return known
+
+    async def begin(self, terminal: str, limit: TerminalLimit, now: float) -> GuessPlace:
+        """Begin a guess at `terminal`, when it may be judged.
+
+        All guesses under way at a terminal may fail. Counting them denies extra ones to those who
+        hang up.
+        """
+        known = self.of(terminal, limit.failures_max)
+        crowded = known.too_many(now, limit.window_s, known.judged)
+        if crowded:
+            await known.turn.acquire()
+        known.judged += 1
+        return _Place(known, crowded)
+
+    async def fail(self, terminal: str, limit: TerminalLimit, now: float) -> bool:
+        """Count a failure; returns whether it is the one that reaches the limit."""
+        return self.learn(terminal, limit, now)
+
+    def learn(self, terminal: str, limit: TerminalLimit, now: float) -> bool:
+        """The same; nobody has to wait for it."""
+        known = self.of(terminal, limit.failures_max)
+        before = known.too_many(now, limit.window_s)
+        known.failures.append(now)
+        return not before and known.too_many(now, limit.window_s)
+
+    def restore(self, terminal: str, failures_max: int, failures: Iterable[float]) -> None:
+        """Count these failures and no others."""
+        known = self.of(terminal, failures_max)
+        known.failures.clear()
+        known.failures.extend(failures)
+
+    def counted(self) -> Iterator[tuple[str, int, tuple[float, ...]]]:
+        """Terminal, limit and failures, wherever there are any; see `restore`."""
+        for terminal, known in self._terminals.items():
+            if known.failures:
+                assert known.failures.maxlen is not None
+                yield terminal, known.failures.maxlen, tuple(known.failures)

@@ -1,8 +1,12 @@
 """What the gateway remembers between requests and between terminals.
 
 Each process owns one `SharedState`. If a gateway has several workers, each part is either *shared*
-(one truth for all workers) or *partitioned* (each worker has its own). Each part says which, and
-why. Everything else may belong to a single worker: caches of the store (snapshots, and PINs and
+(one truth for all workers), *copied* (each worker tells the others what changes, by way of the
+parent) or *partitioned* (each worker has its own). Each part says which, and why. What is shared or
+copied has a worker's side with the same methods (`together/worker.py`) and the parent's truth
+(`together/parent.py`); a gateway of one process has neither.
+
+Everything else may belong to a single worker: caches of the store (snapshots, and PINs and
 passwords that were right), data that waits to be written, and counters, which are added up.
 """
 
@@ -29,43 +33,46 @@ class SharedState:
 
     Args:
         limits: returns the caps as they are configured now.
-        monotonic: returns seconds that only grow.
+        monotonic: returns seconds that only grow, the same in all processes of a machine.
     """
 
     def __init__(self, limits: Callable[[], Caps], monotonic: Callable[[], float]) -> None:
         self.passages = Passages()
-        """Shared: a door may reconnect to another worker and must continue its passage there.
-        Otherwise one person would be logged, and counted inside, twice (B41)."""
-        self.admissions = Admissions()
-        """Shared: a block or a wrong PIN that the gateway sees at any terminal must count at every
+        """Copied, within moments: a door may reconnect to another worker and must continue its
+        passage there. Otherwise one person would be logged, and counted inside, twice (B41). A door
+        that logs in at another worker waits until everything is there (see `connected`)."""
+        self.admissions: Admissions = Admissions()
+        """Copied: a block or a wrong PIN that the gateway sees at any terminal must count at every
         door in an emergency. Otherwise a blocked patron could enter through another door (C110)."""
         self.door_questions = DoorQuestions()
-        """Partitioned: a door that reconnects to another worker has its question asked again, which
-        costs the library system one request (C122)."""
-        self.pin_guesses = PinGuesses()
-        """Shared are the failures; otherwise a terminal that keeps reconnecting would have the
-        limit once at each worker (C19). How many guesses are judged at a time may be partitioned,
-        because each worker has its own processor. The store counts the failures of a *patron*."""
+        """Partitioned: only a gateway in front of a library system has any, and that has one
+        process. The same holds for the next three (C122)."""
         self.journal = JournalSeen()
-        """Partitioned: it says what the last look at the store has shown, for when that fails."""
+        """It says what the last look at the store has shown, for when that fails."""
         self.sendings = Sendings()
         self.payments = Payments()
-        """Shared: a terminal that reconnects to another worker must not have its loan sent up
-        twice (B79)."""
+        """A terminal that reconnects must not have its loan sent up twice (B79)."""
+        self.pin_guesses = PinGuesses()
+        """Shared: the parent says when a guess may begin, and counts a failure before its answer
+        leaves. Otherwise a terminal that keeps reconnecting would have the limit once at each
+        worker (C19), and a patron be guessed at by all workers at the same time (C99). Each worker
+        has a copy of the failures, to know which answers come late. The store counts the failures
+        of a *patron*. What it could not count, each worker keeps until it can be written, and the
+        others have a copy of the number, so that they lock the patron as well."""
         self.answers = ShownAnswers()
         """Partitioned: the store hears within a second or so what a worker has shown. Until then
         another worker may show it again (C145)."""
         self.today = Today()
         """Partitioned: each worker asks the store itself (C139)."""
         self.callers = AddressGuard(monotonic)
-        """Shared: an address can reach each worker by reconnecting. Otherwise it would have more
-        passwords judged the more workers there are (C100)."""
+        """Shared: the parent has the places. An address can reach each worker by reconnecting, and
+        would have more passwords judged the more workers there are (C100)."""
         self.doorkeeper = Doorkeeper(limits)
-        """Partitioned are all places together: each worker has descriptors of its own, and
-        `max_connections` is divided among the workers. Shared are the lines of each address,
-        because their cap is one number (B14)."""
+        """Shared: the parent lets in and counts; workers tell who has logged in or left (B14)."""
         self.connected: Connected[Any] = Connected()
         """Shared: a terminal that logs in at one worker replaces its line at another. The lines
-        stay with their workers; which worker has one is shared (B14, C8)."""
+        stay with their workers; the parent knows which worker has one, and in which order they
+        logged in (B14, C8). It also says when a terminal that comes from another worker may begin:
+        when whatever was running for it there has ended, and has been told."""
         self.replacements = Replacements()
         """Shared, like `connected`: two machines with one login may reach two workers (C102)."""

@@ -12,24 +12,17 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-import sip2gw
 from sip2gw.config import Address
+from sip2gw.foundation.children import LIVED_S, restart_after, start_module
 from sip2gw.monitoring.telemetry import Log
 
-RESTART_AFTER_S = 0.1
-"""Seconds to wait after the first failure; each further failure doubles them."""
-RESTART_AFTER_MAX_S = 5.0
-LIVED_S = 10.0
-"""After a process has lived this long, its next failure counts as the first."""
 LEAVE_WITHIN_S = 0.7
 """Seconds in which it must end by itself before it is killed."""
 LOG_LINE_BYTES_MAX = 16_384
@@ -43,11 +36,6 @@ _LEVELS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-
-
-def restart_after(failures: int) -> float:
-    """Seconds to wait after `failures` failures in a row."""
-    return float(min(RESTART_AFTER_S * 2 ** min(failures - 1, 16), RESTART_AFTER_MAX_S))
 
 
 def bind(address: Address) -> socket.socket:
@@ -135,14 +123,18 @@ class WebProcess:
 
     def __init__(self, adopter: Adopter, log: Log, on_restart: Callable[[], None]) -> None:
         self._adopter, self._log, self._on_restart = adopter, log, on_restart
-        self._listener: socket.socket | None = None
+        self.listener: socket.socket | None = None
+        """Where clients connect; None when it serves nobody."""
         self._running: asyncio.Task[None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Adopted | None = None
         self._stopping = asyncio.Event()
 
-    async def start(self, address: Address) -> str:
+    async def start(self, address: Address, listener: socket.socket | None = None) -> str:
         """Listen at `address` and start the process; returns the real `host:port`.
+
+        Args:
+            listener: bound already, perhaps by another program; it is this object's from now on.
 
         From now on clients can connect. They get answers as soon as the process runs, and wait
         while it is restarted.
@@ -152,11 +144,13 @@ class WebProcess:
         """
         try:
             # In a thread: a name may need a look-up, and terminals are being served already.
-            self._listener = await asyncio.to_thread(bind, address)
+            found = await asyncio.to_thread(bind, address) if listener is None else listener
+            found.listen(LISTEN_BACKLOG)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(address)) from None
-        self._running = asyncio.get_running_loop().create_task(self._keep_running(self._listener))
-        return str(Address(address.host, self._listener.getsockname()[1]))
+        self.listener = found
+        self._running = asyncio.get_running_loop().create_task(self._keep_running(found))
+        return str(Address(address.host, found.getsockname()[1]))
 
     async def _keep_running(self, listener: socket.socket) -> None:
         loop, failures = asyncio.get_running_loop(), 0
@@ -222,9 +216,9 @@ class WebProcess:
             self._line.close()
         if self._running is not None:
             await self._running
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
 
 
 def _pipe() -> tuple[FileIO, int]:
@@ -236,16 +230,4 @@ def _pipe() -> tuple[FileIO, int]:
 def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess.Popen[bytes]:
     """Start the process with these descriptors; blocks until the program is loaded."""
     handed = (listener.fileno(), line.fileno())
-    path = [str(Path(sip2gw.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return subprocess.Popen(  # noqa: S603 -- this very program
-        [sys.executable, "-P", "-m", "sip2gw.web", *map(str, handed)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=log,
-        pass_fds=handed,
-        # Ctrl-C must reach only the gateway, which then stops the process. The process needs the
-        # gateway's session: Linux shares a core among sessions first (sched_autogroup), and
-        # niceness has no effect between sessions.
-        process_group=0,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
-    )
+    return start_module("sip2gw.web", handed, handed, stderr=log)

@@ -19,6 +19,9 @@ from sip2gw.backend.spool import (
     Spool,
     SpoolError,
     read_spool,
+    read_spools,
+    spool_of_worker,
+    spools_beside,
 )
 from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start
@@ -310,4 +313,83 @@ async def test_a_spool_that_could_not_be_opened_is_opened_later(path: Path) -> N
     assert doubts.writable
     assert {known.id for known in doubts.all()} == {LOAN.id, PAYMENT.id}
     assert read_spool(path) == [LOAN, PAYMENT]
+    await doubts.close()
+
+
+# Several workers ---------------------------------------------------------------------------
+
+
+def left_at(path: Path, *attempts: UnknownAttempt) -> None:
+    """A spool of a worker that was killed."""
+    spool = opened(path)
+    for attempt in attempts:
+        spool.put(attempt)
+    spool.close()
+
+
+def test_each_worker_has_its_own_and_the_first_one_that_of_a_single_process(path: Path) -> None:
+    assert spool_of_worker(path, 0) == path
+    assert spool_of_worker(path, 2).name == "library.db.spool.2"
+    for worker in (10, 2, 1):
+        left_at(spool_of_worker(path, worker))
+    for other in ("library.db.spool.old", "library.db.spool.1.bak", "other.spool.1"):
+        path.with_name(other).touch()
+    assert [one.suffix for one in spools_beside(path)] == [".1", ".2", ".10"]
+    assert [one.suffix for one in spools_beside(path, 2)] == [".2", ".10"]
+    assert spools_beside(path / "nowhere") == []
+
+
+def test_staff_see_what_is_in_the_spools_of_all_workers(path: Path) -> None:
+    left_at(path, PAYMENT)
+    left_at(spool_of_worker(path, 1), LOAN)
+    assert read_spools(path) == [PAYMENT, LOAN]
+
+
+def test_what_a_worker_has_left_moves_and_its_file_goes(path: Path) -> None:
+    other = spool_of_worker(path, 3)
+    left_at(other, LOAN)
+    spool = opened(path)
+    spool.put(PAYMENT)
+    assert spool.take_over(other) == [LOAN]
+    assert read_spool(path) == [PAYMENT, LOAN]
+    assert not other.exists()
+    assert spool.take_over(other) == []
+    assert not other.exists()
+
+
+def test_a_file_that_a_worker_still_uses_is_left_alone(path: Path) -> None:
+    used = opened(spool_of_worker(path, 3))
+    used.put(LOAN)
+    spool = opened(path)
+    assert spool.take_over(used.path) is None
+    assert (read_spool(path), read_spool(used.path)) == ([], [LOAN])
+
+
+def test_nothing_goes_of_what_finds_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "SLOTS", 1)
+    other = spool_of_worker(path, 3)
+    left_at(other, LOAN)
+    spool = opened(path)
+    spool.put(PAYMENT)
+    with pytest.raises(SpoolError, match="no room"):
+        spool.take_over(other)
+    assert read_spool(other) == [LOAN]
+
+
+async def test_what_workers_have_left_is_known_at_once_or_as_soon_as_nobody_uses_it(
+    path: Path,
+) -> None:
+    left, used = (spool_of_worker(path, worker) for worker in (2, 3))
+    left_at(left, PAYMENT)
+    worker = opened(used)
+    worker.put(LOAN)
+    doubts = Doubts(Spool(path), [left, used])
+    doubts.open()
+    assert doubts.all() == [PAYMENT]
+    await doubts.mend()
+    assert doubts.all() == [PAYMENT]
+    worker.close()
+    await doubts.mend()
+    assert {known.id for known in doubts.all()} == {PAYMENT.id, LOAN.id}
+    assert {known.id for known in read_spool(path)} == {PAYMENT.id, LOAN.id}
     await doubts.close()

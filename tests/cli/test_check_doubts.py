@@ -17,6 +17,7 @@ from sip2gw.backend.factory import open_backend
 from sip2gw.cli.checking.certificates import about_certificates, end_of
 from sip2gw.cli.checking.examples import EXAMPLE_HASHES, EXAMPLE_PASSWORDS
 from sip2gw.cli.checking.library import about_store
+from sip2gw.cli.checking.listeners import about_listeners
 from sip2gw.config import load_config
 
 from .conftest import Run
@@ -86,7 +87,27 @@ def warnings(sip2gw: Run, config: Path) -> list[str]:
     return [line.removeprefix("warning: ") for line in told]
 
 
-def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path) -> None:
+def test_a_network_that_is_the_world_is_one_warning(sip2gw: Run, config: Path) -> None:
+    before = 'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n'
+    after = 'login_required = false\nnetworks = ["0.0.0.0/0"]\n'
+    config.write_text(config.read_text().replace(before, after))
+    (told,) = warnings(sip2gw, config)
+    assert "open to every address" in told
+
+
+@pytest.mark.parametrize(
+    "kiosk",
+    [
+        'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n',
+        'login_required = false\nnetworks = ["10.1.2.3/32"]\nmax_connections = 0\n',
+        'login_required = false\nnetworks = ["10.1.2.0/24"]\n',
+        'login_required = false\nnetworks = ["2001:db8::/64"]\n',
+        'password = "vM2xLq8"\nnetworks = ["10.1.0.0/16"]\n',
+    ],
+)
+def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path, kiosk: str) -> None:
+    before = 'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n'
+    config.write_text(config.read_text().replace(before, kiosk))
     assert warnings(sip2gw, config) == []
 
 
@@ -119,6 +140,16 @@ def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path) -> Non
             r"terminals\.kiosk-1\.max_connections: one login for several machines, .* its own",
         ),
         (
+            'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n',
+            'login_required = false\nnetworks = ["10.1.0.0/16"]\n',
+            r"terminals\.kiosk-1\.networks: a whole network, .* name the machine's address, or",
+        ),
+        (
+            'password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]\n',
+            'login_required = false\nnetworks = ["10.1.2.2/31"]\nmax_connections = 0\n',
+            r"terminals\.kiosk-1\.max_connections: one login for several machines",
+        ),
+        (
             '[terminals.door-1]\nprofile = "entrance"\nbranch = "MAIN"\n',
             '[terminals.door-1]\nprofile = "entrance"\n',
             r"terminals\.door-1\.branch: not set, .* admits nobody; name its branch",
@@ -137,6 +168,22 @@ def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path) -> Non
             "127.0.0.1:6001",
             "[2a01:4f8::1]:6001",
             r"server\.listen: \[2a01:4f8::1\]:6001 can be reached from the internet without TLS",
+        ),
+        (
+            "[server]",
+            "[server]\nproxy_protocol = true",
+            r"server\.proxy_protocol: will go; write proxy = true in each table of server\.listen",
+        ),
+        (
+            "[server]",
+            '[server]\nproxy_networks = ["10.0.0.1/32"]',
+            r"server\.proxy_networks: has no effect, .* leave the key out",
+        ),
+        (
+            'listen = ["127.0.0.1:6001"]',
+            'listen = [{ address = "127.0.0.1:6001", proxy = true }]\n'
+            'proxy_networks = ["10.0.0.1/32", "0.0.0.0/0"]',
+            r"server\.proxy_networks: open to every address, .* name the proxy's",
         ),
         (
             "[branches.MAIN]",
@@ -292,35 +339,62 @@ def _certificate(authority: trustme.CA, directory: Path, name: str, until: datet
 
 
 @pytest.mark.parametrize(
-    ("days", "key", "told"),
+    ("days", "told"),
     [
-        (60, "server", ""),
-        (29, "server", r"server\.tls_certificate: .*server\.pem ends on .*; renew it before"),
-        (-1, "server", r"server\.tls_certificate: .*server\.pem ended on .*; renew it"),
-        (60, "other", r"server\.tls_key: .*other\.key is not the key of tls_certificate"),
+        (60, ""),
+        (29, r"server\.tls_certificate: .*server\.pem ends on .*; renew it before"),
+        (-1, r"server\.tls_certificate: .*server\.pem ended on .*; renew it"),
     ],
 )
-def test_a_certificate_that_ends_soon_or_does_not_belong_to_its_key(
-    config: Path, authority: trustme.CA, days: int, key: str, told: str
+def test_a_certificate_that_ends_soon(
+    config: Path, authority: trustme.CA, days: int, told: str
 ) -> None:
     now = datetime.now(UTC)
     _certificate(authority, config.parent, "server", now + timedelta(days=days))
-    _certificate(authority, config.parent, "other", now + timedelta(days=60))
-    files = f'tls_certificate = "server.pem"\ntls_key = "{key}.key"\n'
+    files = 'tls_certificate = "server.pem"\ntls_key = "server.key"\n'
     config.write_text(CONFIG.replace("[server]\n", f"[server]\n{files}"))
     found = list(about_certificates(load_config(config), now))
     assert len(found) == bool(told)
     assert re.search(told, "".join(found)), found
 
 
-def test_a_file_without_a_certificate(config: Path) -> None:
+def test_a_file_without_a_certificate(sip2gw: Run, config: Path) -> None:
+    """The gateway would not start with it, and would refuse the reload."""
     for name in ("server.pem", "server.key"):
         config.with_name(name).write_text("-----BEGIN CERTIFICATE-----\nMIIB")
     files = 'tls_certificate = "server.pem"\ntls_key = "server.key"\n'
     config.write_text(CONFIG.replace("[server]\n", f"[server]\n{files}"))
-    key, end = about_certificates(load_config(config), datetime.now(UTC))
-    assert "server.key cannot be used with tls_certificate" in key
+    (end,) = about_certificates(load_config(config), datetime.now(UTC))
     assert "server.pem holds no certificate that can be read" in end
+    result = sip2gw("check", "--config", config)
+    assert result.status == 2
+    assert "server.key cannot be used with tls_certificate" in result.err
+
+
+def test_a_key_of_another_certificate_at_the_library_system(
+    config: Path, authority: trustme.CA
+) -> None:
+    now = datetime.now(UTC)
+    for name in ("client", "other"):
+        _certificate(authority, config.parent, name, now + timedelta(days=60))
+    behind = (
+        '[backend]\nkind = "sip2"\n[backend.sip2]\naddress = "ils:6001"\nlogin = "x"\ntls = true\n'
+        'tls_certificate = "client.pem"\ntls_key = "other.key"\n'
+    )
+    config.write_text(CONFIG + behind)
+    (told,) = about_certificates(load_config(config), now)
+    assert "other.key is not the key of tls_certificate" in told
+
+
+def test_a_certificate_that_no_listener_uses(config: Path, authority: trustme.CA) -> None:
+    _certificate(authority, config.parent, "server", datetime.now(UTC) + timedelta(days=60))
+    keys = (
+        '[server]\ntls_certificate = "server.pem"\ntls_key = "server.key"\n'
+        'listen = [{ address = "127.0.0.1:6001", tls = false }]\n'
+    )
+    config.write_text(CONFIG.replace('[server]\nlisten = ["127.0.0.1:6001"]\n', keys))
+    (told,) = about_listeners(load_config(config))
+    assert told.startswith("server.tls_certificate: has no effect")
 
 
 def test_the_end_of_a_certificate_beyond_2049_is_written_otherwise(authority: trustme.CA) -> None:

@@ -160,6 +160,32 @@ def test_c171_an_address_is_tried(sip2gw: Run, library: Path) -> None:
     assert last == {"decision": "refused", "reason": "system", "answer": "940"}
 
 
+def test_c171_the_name_that_its_certificate_must_have_is_shown(sip2gw: Run, library: Path) -> None:
+    for name in ("server", "ca"):
+        (library.parent / f"{name}.pem").write_text("")
+    keys = 'tls_certificate = "server.pem"\ntls_key = "server.pem"\ntls_client_ca = "ca.pem"\n'
+    library.write_text(library.read_text().replace("[server]\n", f"[server]\n{keys}"))
+    with_key(library, 'tls_client_name = "door 1"')
+    first, *_ = explained(sip2gw, library, "--terminal", "door-1", "--card", "P1", "--at", AT)
+    assert first["detail"].endswith('; terminals.door-1.tls_client_name = "door 1"')
+
+
+def test_c134_a_terminal_without_a_login_is_explained_where_it_is_known(
+    sip2gw: Run, library: Path
+) -> None:
+    with_key(library, 'login_required = false\nnetworks = ["127.0.0.1"]')
+    options = ("--terminal", "door-1", "--card", "P1", "--at", AT, "--address")
+    first, *_, last = explained(sip2gw, library, *options, "127.0.0.1")
+    assert "127.0.0.1 is in terminals.door-1.networks" in first["detail"]
+    assert last["reason"] == "granted"
+    assert first["detail"].endswith("; terminals.door-1.login_required = false")
+    (refused, last) = explained(sip2gw, library, *options, "127.0.0.2")
+    assert refused["detail"].startswith("127.0.0.2 is in none of terminals.door-1.networks")
+    # It is a stranger there, and its 63 is answered like theirs.
+    assert last["answer"].startswith("64YYYY")
+    assert "not logged in" in last["answer"]
+
+
 @pytest.mark.parametrize(("at", "reason"), [(AT, "granted"), ("2026-04-01T00:00", "system")])
 def test_c171_a_terminal_that_has_expired(sip2gw: Run, library: Path, at: str, reason: str) -> None:
     with_key(library, "expires = 2026-03-31")

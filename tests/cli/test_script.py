@@ -16,6 +16,7 @@ from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.kiosk.client import Credentials, Kiosk
 from sip2gw.cli.kiosk.play import Player
 from sip2gw.cli.kiosk.script import Fault, Kind, read_script
+from sip2gw.config import Address
 from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.connection import (
     Closed,
@@ -390,7 +391,8 @@ class Line:
 
 def played(line: Line, script: str) -> tuple[Player, list[float]]:
     waits: list[float] = []
-    kiosk = Kiosk(line, WireFormat(), 1.0, checksums=True)  # type: ignore[arg-type]  # a stand-in
+    here = Address("127.0.0.1", 1)
+    kiosk = Kiosk(line, WireFormat(), 1.0, checksums=True, address=here)  # type: ignore[arg-type]  # a stand-in
     player = Player(lambda: kiosk, "x", Credentials("", ""), "HUB", waits.append)
     player.play(read_script(script, "x", "1"))
     return player, waits

@@ -368,6 +368,28 @@ def test_check_live_as_an_unknown_terminal_names_those_that_are(sip2gw: Run, con
     assert "kiosk-1" in result.err
 
 
+@pytest.mark.parametrize(
+    ("promised", "status", "told"),
+    [
+        (b"NNNNYYYNNNNNNNNN", 1, "takes this machine for a stranger"),
+        (b"YNNNYYYYNNNNNNNN", 0, "messages served: 23 63 93 97 99"),
+    ],
+)
+def test_check_live_of_a_terminal_without_a_login_sees_whether_it_is_known_c134(
+    sip2gw: Run, config: Path, promised: bytes, status: int, told: str
+) -> None:
+    text = config.read_text().replace(
+        'password = "kiosk-demo"', 'login_required = false\nnetworks = ["127.0.0.1"]'
+    )
+    config.write_text(text)
+    with gateway(_99=ONLINE.replace(b"NNNNYYYNNNNNNNNN", promised)) as there:
+        result = sip2gw(
+            "check", "--live", there.address, "--terminal", "kiosk-1", "--config", config
+        )
+    assert (result.status, told in result.err) == (status, True), result.err
+    assert there.heard[0].startswith(b"99")
+
+
 def test_check_live_cannot_know_a_hashed_password(sip2gw: Run, config: Path) -> None:
     hashed = sip2gw("hash-password", stdin=b"kiosk-demo\n").out.strip()
     text = config.read_text().replace('password = "kiosk-demo"', f'password_hash = "{hashed}"')

@@ -1,7 +1,5 @@
 """What this version cannot do yet is refused when it is asked for, never ignored."""
 
-from dataclasses import replace
-
 import pytest
 from harness import CONFIG
 
@@ -21,12 +19,11 @@ def test_the_example_asks_for_nothing_that_is_missing(tmp_path):
 
 
 def test_serve_refuses_it_by_name(tmp_path, capfd):
-    text = CONFIG.replace("[server]", "[server]\nproxy_protocol = true", 1)
-    config = load(tmp_path, text)
+    config = load(tmp_path, with_line("backend", UPSTREAM))
     assert serve(config) == 2
     told = capfd.readouterr().err
     assert str(config.path) in told
-    assert "server.proxy_protocol: is not available in this version" in told
+    assert "backend.sip2: the gateway asks no other library system" in told
 
 
 def test_a_library_system_behind_the_gateway_is_available(tmp_path):
@@ -39,7 +36,6 @@ UPSTREAM = 'sip2 = { address = "127.0.0.1:6002", login = "x" }'
 @pytest.mark.parametrize(
     ("key", "table", "line"),
     [
-        ("server.proxy_networks", "server", 'proxy_networks = ["10.0.0.0/8"]'),
         ("admin.token", "admin", 'token = "hush-hush"'),
         ("admin.token_file", "admin", 'token_file = "token"'),
         ("backend.sip2", "backend", UPSTREAM),
@@ -57,8 +53,6 @@ def test_what_would_have_no_effect_is_refused(tmp_path, key, table, line):
 @pytest.mark.parametrize(
     ("table", "line"),
     [
-        ("server", 'proxy_networks = ["127.0.0.0/8", "::1/128"]'),
-        ("server", "proxy_protocol = false"),
         ("backend", 'kind = "store"'),
         ("support", "enabled = true"),
     ],
@@ -72,9 +66,3 @@ def with_line(table, line):
     if heading in CONFIG:
         return CONFIG.replace(heading, f"{heading}{line}\n", 1)
     return f"{CONFIG}\n{heading}{line}\n"
-
-
-def test_several_processes(tmp_path):
-    config = load(tmp_path, CONFIG)
-    several = replace(config, server=config.server.model_copy(update={"workers": 2}))
-    assert "start several gateways" in unavailable(several)[0]

@@ -97,7 +97,7 @@ def test_the_example_of_the_interface_is_read(load: Load) -> None:
     config = load(INTERFACE_EXAMPLE)
     assert config.institution.id == "HUB"
     assert config.zone == ZoneInfo("Europe/Brussels")
-    assert [(a.host, a.port) for a in config.server.addresses] == [
+    assert [tuple(it.address) for it in config.listeners] == [
         ("127.0.0.1", 6001),
         ("::1", 6001),
     ]

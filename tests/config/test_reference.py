@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from reference.configuration import configuration_reference
+from reference.example import FILE, MARK, example
 
 from sip2gw.config import json_schema, load_config
 from sip2gw.config.schema import describe_node, node_at, resolve
 
 ROOT = Path(__file__).parents[2]
+ONLY_ID = '[institution]\nid = "HUB"\n'
 
 
 def every_key(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -79,6 +81,31 @@ def test_an_unknown_place_is_described_by_nothing() -> None:
     node = node_at(schema, ["nowhere", 3, "x"])
     assert node == {}
     assert describe_node(node, schema) == "string"
+
+
+def test_the_example_names_every_key() -> None:
+    """Written, or commented out with its default."""
+    text = FILE.read_text(encoding="utf-8")
+    assert text == example(), "python tests/support/write_reference.py example"
+    for name, _ in every_key(json_schema()):
+        key = re.escape(name.rpartition(".")[2])
+        assert re.search(rf"^(# )?(\[\S*\b{key}\b|{key} =)", text, re.MULTILINE), name
+
+
+def test_the_defaults_that_the_example_shows_are_the_defaults(tmp_path: Path) -> None:
+    """Those of the tables with a fixed name, without the marks of a comment."""
+    listed = FILE.read_text(encoding="utf-8").partition(MARK)[2]
+    tables = re.findall(r"^# (\[[a-z]+\])\n((?:# .*\n)+)", listed, re.MULTILINE)
+    lines = [
+        (title, *re.findall(r"^# (\w+ = [^ ].*)", keys, re.MULTILINE)) for title, keys in tables
+    ]
+    written, nothing = tmp_path / "written.toml", tmp_path / "nothing.toml"
+    nothing.write_text(ONLY_ID)
+    shown = "\n".join("\n".join(table) for table in lines)
+    written.write_text(shown.replace("[institution]\n", ONLY_ID))
+    sources = [load_config(path).source.model_dump() for path in (written, nothing)]
+    assert sources[0] == sources[1]
+    assert shown.count(" = ") > 40
 
 
 def test_the_shipped_example_is_valid(tmp_path: Path) -> None:

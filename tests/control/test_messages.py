@@ -34,8 +34,8 @@ def test_a_request_is_one_object_a_line():
 
 @pytest.mark.parametrize("kind", AnyRequest.__args__)
 def test_a_request_is_read_as_it_was_written(kind):
-    filled = {"terminal": "kiosk-1"} if "terminal" in kind.__struct_fields__ else {}
-    request = kind(**filled)
+    texts = {"terminal": "kiosk-1", "config": "/etc/sip2gw.toml"}
+    request = kind(**{name: texts[name] for name in texts if name in kind.__struct_fields__})
     assert read_request(encode(request)[:-1]) == request
 
 
@@ -46,6 +46,7 @@ ANSWERS = [
     messages.Reloaded(["a problem"], ["server.listen"]),
     messages.Draining(20.0),
     messages.Drained(["store"]),
+    messages.Lent(3, ending=True),
     messages.Terminals(
         [TerminalState("a", "kiosk", None, False, 0, None, None, 0, None)],
     ),

@@ -37,7 +37,7 @@ from sip2gw.protocol.checksum import seal
 class Peer:
     """Somebody who asks, and all that was said to them."""
 
-    uid = 1000
+    uid, pid = 1000, 77
 
     def __init__(self, gateway):
         self.told, self.ready = [], True

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from sip2gw.control.place import (
+from sip2gw.foundation.unix_socket import (
     PATH_BYTES_MAX,
     InUseError,
     Place,
@@ -61,7 +61,7 @@ def test_that_of_a_living_gateway_is_not(tmp_path):
 
 def test_one_with_so_many_waiting_that_it_cannot_be_reached_is_alive_too(tmp_path, monkeypatch):
     path = tmp_path / "x.control"
-    monkeypatch.setattr("sip2gw.control.place._ANSWERS_WITHIN_S", 0.1)
+    monkeypatch.setattr("sip2gw.foundation.unix_socket._ANSWERS_WITHIN_S", 0.1)
     with Place(path).open():
         waiting = []
         with suppress(OSError):

@@ -21,6 +21,7 @@ from sip2gw.control.messages import (
     Drained,
     Draining,
     Kick,
+    Lend,
     Numbers,
     Ping,
     ReadNumbers,
@@ -33,7 +34,7 @@ from sip2gw.control.messages import (
     encode,
     read_answer,
 )
-from sip2gw.control.place import Place
+from sip2gw.foundation.unix_socket import Place
 
 STATUS = "9900302.00"
 
@@ -181,8 +182,27 @@ async def test_a_flood_of_requests_gives_terminals_their_turns(place, gateway):
     writer.close()
 
 
+async def test_sockets_do_not_overtake_answers_that_are_still_on_their_way(place, gateway):
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(place))
+        peer.sendall(encode(Ping()))
+        control = gateway.app.operators._control
+        async with asyncio.timeout(10):
+            while not control.lines:  # noqa: ASYNC110 -- it comes
+                await asyncio.sleep(0.001)
+            (line,) = control.lines
+            while not line._transport.get_write_buffer_size():
+                line.tell(TraceEvent("", 1, "sent", ["x" * 10_000]))
+            peer.sendall(encode(Lend(gateway.app.config_file)))
+            await asyncio.sleep(0.05)
+            said = b""
+            while not said.endswith(b'first"}\n'):
+                said += await asyncio.to_thread(peer.recv, 1 << 20)
+    assert read_answer(said.splitlines()[-1]) == Refused("read the earlier answers first")
+
+
 async def test_the_process_of_another_user_is_refused(place, monkeypatch):
-    monkeypatch.setattr(server, "_user_of", lambda line: os.geteuid() + 1)
+    monkeypatch.setattr(server, "_owner_of", lambda line: (1, os.geteuid() + 1))
     reader, writer = await connect(place)
     (refused,) = await answers(reader)
     assert "only the gateway's own user" in refused.problem
@@ -198,7 +218,7 @@ async def test_the_own_user_and_root_are_served(gateway, monkeypatch, uid, may):
 def test_whose_process_it_is():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert server._user_of(ours) == os.geteuid()
+        assert server._owner_of(ours) == (os.getpid(), os.geteuid())
 
 
 async def test_a_socket_that_cannot_be_made_is_told_and_terminals_are_served(gateway, tmp_path):

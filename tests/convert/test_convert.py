@@ -145,6 +145,15 @@ def test_edge_gives_profiles_and_the_library_but_no_terminals() -> None:
     assert "#     [terminals.kiosk-1]" in sample(EDGE).toml
 
 
+def test_edge_behind_a_proxy_reads_its_headers_at_each_address() -> None:
+    listen = tables(sample(EDGE))["server"]["listen"]
+    assert listen
+    assert all(entry["proxy"] is True for entry in listen)
+    text = b'{"netServerOptions": {"useProxyProtocol": true}, "scTenants": [{"tenant": "dune"}]}'
+    alone = converted({"sip2.conf": text})
+    assert tables(alone)["server"]["listen"] == [{"address": "127.0.0.1:6001", "proxy": True}]
+
+
 @pytest.mark.parametrize(
     ("line", "names"),
     [
@@ -166,7 +175,6 @@ def test_edge_gives_profiles_and_the_library_but_no_terminals() -> None:
         ("institution valley: supports renew all: must be yes or no", EVERGREEN),
         ("acsTenantConfig alwaysCheckPatronPassword: refused: a wrong PIN refuses", EDGE),
         ("tenant polder: is another library; convert it with --institution", EDGE),
-        ("server.proxy_protocol: is not available in this version", EDGE),
         ("broken: its value is not a JSON object", EDGE),
     ],
 )

@@ -6,6 +6,7 @@ import re
 from harness import CONFIG, LIBRARY, ask_23, ask_37, ask_63
 from prometheus_client.parser import text_string_to_metric_families
 
+from sip2gw.monitoring.metrics import WORKER_ENDS
 from sip2gw.protocol.registry import REQUESTS
 
 NAMES = {
@@ -71,6 +72,7 @@ REASONS = {
     "system",
 }
 LABELS = {
+    ("sip2gw_worker_restarts", "reason"): set(WORKER_ENDS),
     ("sip2gw_connections", "profile"): PROFILES,
     ("sip2gw_requests", "message"): set(REQUESTS),
     ("sip2gw_requests", "profile"): PROFILES,
@@ -96,7 +98,22 @@ LABELS = {
     },
     ("sip2gw_resends", "kind"): {"requested_by_terminal", "requested_by_us", "replayed"},
     ("sip2gw_logins", "outcome"): {"ok", "refused"},
-    ("sip2gw_connections_refused", "reason"): {"total", "address", "strangers", "network"},
+    ("sip2gw_connections_refused", "reason"): {
+        "total",
+        "address",
+        "strangers",
+        "network",
+        "proxy",
+        "header",
+    },
+    ("sip2gw_tls_handshake_failures", "reason"): {
+        "not_tls",
+        "version",
+        "no_certificate",
+        "bad_certificate",
+        "client_aborted",
+        "timeout",
+    },
     ("sip2gw_terminal_last_message_timestamp_seconds", "terminal"): TERMINALS,
     ("sip2gw_terminal_replaced", "terminal"): TERMINALS,
     ("sip2gw_terminals_configured", "profile"): PROFILES - {""},

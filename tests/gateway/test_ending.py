@@ -78,7 +78,7 @@ async def test_a_clean_end_says_so_only(told):
 
 
 async def test_a_gateway_gives_up_a_store_that_does_not_close(tmp_path, monkeypatch):
-    monkeypatch.setattr("sip2gw.daemon.app.STORE_CLOSE_S", 0.05)
+    monkeypatch.setattr("sip2gw.daemon.terminals.STORE_CLOSE_S", 0.05)
     async with running(tmp_path) as gateway:
         close = gateway.store.close
         monkeypatch.setattr(gateway.store, "close", asyncio.Event().wait)
@@ -101,7 +101,7 @@ async def test_a_request_that_outlasts_the_drain_is_given_up(tmp_path, monkeypat
         await began.wait()
         config = gateway.app.gateway.site.config.server
         object.__setattr__(config, "drain_timeout_s", 0.05)
-        monkeypatch.setattr("sip2gw.daemon.app.DRAIN_MARGIN_S", 20)
+        monkeypatch.setattr("sip2gw.daemon.terminals.DRAIN_MARGIN_S", 20)
         gateway.app.server.monotonic = time.monotonic
         assert await gateway.app.stop() == ["requests"]
 

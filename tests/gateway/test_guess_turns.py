@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sip2gw.authentication.turns import NameTurns
+from sip2gw.shared.turns import NameTurns
 
 
 async def a_few_turns() -> None:

@@ -1,5 +1,6 @@
 """What a service manager hears of us, and that nobody waits for one that does not listen (C114)."""
 
+import os
 import socket
 from contextlib import suppress
 
@@ -51,6 +52,13 @@ def told(manager):
     told = ServiceManager(manager.environment)
     yield told
     told.close()
+
+
+def test_it_knows_whether_systemd_has_started_this_very_process():
+    """Its children, a shell of the same session say, have the variable of their parent."""
+    pid = os.getpid()
+    for said, supervises in ((str(pid), True), (str(pid + 1), False), ("", False)):
+        assert ServiceManager({"SYSTEMD_EXEC_PID": said}).supervises is supervises
 
 
 def test_it_is_told_and_hears_twice_within_its_time_that_we_live(manager, told):

@@ -18,8 +18,8 @@ from sip2gw.config.sections import (
     InstitutionSection,
     PrivacySection,
     SecuritySection,
-    ServerSection,
 )
+from sip2gw.config.server import ServerSection
 from sip2gw.config.types import RELOAD
 
 MARKS = reload_marks()
@@ -40,9 +40,10 @@ CHANGED = {
     "server.tls_certificate": None,
     "server.tls_key": None,
     "server.tls_client_ca": None,
+    "server.tls_minimum": "1.3",
     "server.socket": "other.control",
-    "server.proxy_protocol": None,
-    "server.proxy_networks": None,
+    "server.proxy_protocol": True,
+    "server.proxy_networks": ["10.0.0.0/8"],
     "server.login_timeout_s": 61.0,
     "server.idle_timeout_s": 61.0,
     "server.drain_timeout_s": 61.0,

@@ -116,6 +116,7 @@ async def test_only_the_store_decides_whether_the_gateway_is_ready(gateways):
     async with gateways() as (rear, front):
         kiosk = await front.terminal("kiosk-1")
         await kiosk.ask(ask_63("1001", "1001"))
+        rear.app.acceptor.close()
         await rear.app.server.stop()
         assert "Anna" not in await kiosk.ask(ask_63("1001", "1001"))
         assert (await kiosk.ask("9900402.00")).startswith("98NNNNNY000")

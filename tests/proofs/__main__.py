@@ -12,6 +12,7 @@ PROGRAMS = (
     "faults",
     "clocks",
     "fuzz",
+    "coverage",
     "dates",
     "garbage",
     "canary",
@@ -32,6 +33,8 @@ PROGRAMS = (
     "backup",
     "mutants",
     "observe",
+    "units",
+    "tls",
 )
 
 

@@ -227,7 +227,7 @@ def messages(report: Report) -> None:
 class _Traced:
     """Traces every terminal, and keeps what it is shown."""
 
-    uid, ready = -1, True
+    uid, pid, ready = -1, -1, True
 
     def __init__(self, rig: Rig) -> None:
         self.shown = bytearray()

@@ -114,7 +114,7 @@ class Fuzz:
         marker = b"AAend%d|" % self.conversations
         last = sealed(b"35" + b"20260310    120000AOHUB|" + marker + b"AC|", 9)
         fed = stream + b"\r" + last + b"\r"
-        host, _, port = self.rig.app.server.bound_addresses()[0].rpartition(":")
+        host, _, port = self.rig.app.acceptor.addresses[0].rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         sent, closed = bytearray(), False
         try:

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -60,7 +61,7 @@ class GatewayProcess:
 
     `create`: the store is new. `keep_requests` off: the lines of single messages are passed over,
     for who measures beside it. `environment`: variables that the process has besides ours.
-    `program`: what Python runs.
+    `program`: what Python runs. `sockets`: it is given them as systemd gives sockets.
     """
 
     def __init__(
@@ -71,8 +72,13 @@ class GatewayProcess:
         keep_requests: bool = True,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "sip2gw"),
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self.config = config
+        self._inherited = [sock.fileno() for sock in sockets]
+        if sockets:
+            numbers = ",".join(map(str, self._inherited))
+            program = (str(ROOT / "tests" / "support" / "activated.py"), numbers, *program)
         self._program = program
         self._options = ("--create",) if create else ()
         self._environment = environment or {}
@@ -111,6 +117,7 @@ class GatewayProcess:
             stdout=asyncio.subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(ROOT), **self._environment},
             limit=1 << 20,
+            pass_fds=self._inherited,
         )
         self._reader = asyncio.create_task(self._read())
 
@@ -222,9 +229,24 @@ class GatewayProcess:
     @property
     def http_pid(self) -> int:
         """The process that serves HTTP for it, once it is there."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        (pid,) = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+        (pid,) = [pid for pid, words in self._children() if "sip2gw.web" in words]
         return pid
+
+    @property
+    def workers(self) -> dict[int, int]:
+        """The processes that serve terminals for it, by their numbers."""
+        return {
+            int(words[words.index("sip2gw.daemon.fleet") + 1]): pid
+            for pid, words in self._children()
+            if "sip2gw.daemon.fleet" in words
+        }
+
+    def _children(self) -> Iterator[tuple[int, list[str]]]:
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            for pid in (task / "children").read_text().split():
+                with suppress(OSError):
+                    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                    yield int(pid), words
 
     @property
     def cpu_s(self) -> float:

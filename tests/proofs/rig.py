@@ -73,11 +73,14 @@ class NullStream(io.RawIOBase):
         return size
 
 
+HERE = "127.0.0.1"
+
+
 class FakeTransport(asyncio.Transport):
     """The network's end of a line: collects what is written, obeys flow control."""
 
     def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 40_000)})
+        super().__init__({"peername": (HERE, 40_000)})
         self.sent = bytearray()
         self.paused = False
         self.closed = False
@@ -145,7 +148,9 @@ class Rig:
     async def converse(self, chunks: Iterable[bytes]) -> Outcome:
         """Feed a new line and judge all that comes back."""
         outcome, transport, fed = Outcome(), FakeTransport(), bytearray()
-        line = TerminalLine(self.app.server)
+        self.app.state.doorkeeper.take_place()
+        self.app.state.doorkeeper.enter(HERE)
+        line = self.app.server.new_line(HERE, self.clock.monotonic())
         line.connection_made(transport)
         self.lines = [line]
         try:
@@ -160,7 +165,7 @@ class Rig:
                 await _settled(line, transport)
         except TimeoutError:
             outcome.problems.append("hangs")
-        if transport.closed and line.conversation is not None:
+        if transport.closed:
             outcome.closed = line.conversation.closing
         line.connection_lost(None)
         self._judge(bytes(fed), bytes(transport.sent), transport.closed, outcome)
@@ -177,7 +182,6 @@ class Rig:
 
     def _same_wire_same_form(self, line: TerminalLine, outcome: Outcome) -> None:
         """A conversation stays within its limits while it goes on."""
-        assert line.conversation is not None
         buffered = len(line.conversation.link._frames._data)
         if buffered > 2 * 8192 + 65_536:
             outcome.problems.append(f"{buffered} bytes are buffered")

@@ -318,6 +318,13 @@ async def _opened_with(directory, settings, records, now):
     return opened
 
 
+async def settled(condition):
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 -- nothing tells a test
+            await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operators=False):
     """Start a gateway with its library in `directory`, stop it at the end.

@@ -124,6 +124,21 @@ MISTAKES = {
             ),
         ),
         Mistake("two terminals have one login", more='login = "kiosk-1"'),
+        Mistake(
+            "nothing says who a terminal without a login is",
+            edit=('password = "a door\'s secret"', "login_required = false"),
+        ),
+        Mistake(
+            "two terminals without a login have one address",
+            edit=(
+                'password = "a door\'s secret"',
+                'login_required = false\nnetworks = ["10.1.2.3"]',
+            ),
+            more=(
+                '[terminals.door-2]\nprofile = "entrance"\nlogin_required = false\n'
+                'networks = ["10.1.0.0/16"]'
+            ),
+        ),
         Mistake("a network is an address with a prefix", more='networks = ["10.1.2.3/8"]'),
         Mistake(
             "the time zone does not exist", edit=("[branches", 'timezone = "Brussels"\n[branches')
@@ -320,6 +335,16 @@ MISTAKES = {
             "nobody listens where the message goes",
             "send --to 127.0.0.1:1 99",
             status=1,
+            config=None,
+        ),
+        Mistake(
+            "an authority is named, but not TLS",
+            "send --to localhost:6443 --ca ca.pem 99",
+            config=None,
+        ),
+        Mistake(
+            "the file of the authority is not there",
+            "send --to localhost:6443 --tls --ca ca.pem 99",
             config=None,
         ),
         Mistake("an address without a port", "send --to localhost 99", config=None),

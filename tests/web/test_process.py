@@ -16,10 +16,12 @@ import pytest
 from harness import running
 
 from sip2gw.config import Address
+from sip2gw.foundation import children
+from sip2gw.foundation.children import restart_after
 from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.web import __main__ as program
 from sip2gw.web import process
-from sip2gw.web.process import LogRelay, WebProcess, restart_after
+from sip2gw.web.process import LogRelay, WebProcess
 
 LOOPBACK = Address("127.0.0.1", 0)
 
@@ -110,7 +112,7 @@ async def test_an_address_that_is_taken_is_named(told):
 
 
 async def test_one_that_ends_is_started_again(told, monkeypatch):
-    monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
+    monkeypatch.setattr(children, "RESTART_AFTER_S", 0.01)
     monkeypatch.setattr(process, "_spawn", runs("raise SystemExit(3)"))
     restarts: list[Any] = []
     async with kept_running(told, restarts):
@@ -121,7 +123,7 @@ async def test_one_that_ends_is_started_again(told, monkeypatch):
 
 
 async def test_one_that_has_lived_well_begins_anew(told, monkeypatch):
-    monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
+    monkeypatch.setattr(children, "RESTART_AFTER_S", 0.01)
     monkeypatch.setattr(process, "LIVED_S", 0.0)
     monkeypatch.setattr(process, "_spawn", runs(""))
     restarts: list[Any] = []
@@ -138,7 +140,7 @@ async def test_one_that_has_lived_well_begins_anew(told, monkeypatch):
     ],
 )
 async def test_when_it_cannot_be_started_it_is_tried_again(told, monkeypatch, problem, status):
-    monkeypatch.setattr(process, "RESTART_AFTER_S", 0.01)
+    monkeypatch.setattr(children, "RESTART_AFTER_S", 0.01)
 
     def spawn(*handed):
         raise problem
@@ -163,7 +165,7 @@ async def test_one_that_does_not_leave_is_killed(told, monkeypatch):
 async def test_it_can_be_stopped_before_it_has_begun_and_while_it_waits(told, monkeypatch):
     http = WebProcess(Gateway(), told.log, lambda: None)
     await http.stop()
-    monkeypatch.setattr(process, "RESTART_AFTER_S", 60)
+    monkeypatch.setattr(children, "RESTART_AFTER_S", 60)
     monkeypatch.setattr(process, "_spawn", runs(""))
     async with kept_running(told, []) as http:
         await until(lambda: http._line is not None and http._line.ended.done())

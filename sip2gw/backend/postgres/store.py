@@ -66,18 +66,19 @@ from sip2gw.backend.postgres.patrons import (
 from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX, Pool
 from sip2gw.backend.postgres.session import LoopThread, Session, SnapshotSession
 from sip2gw.backend.postgres.settling import InDoubt
-from sip2gw.backend.spool import Spool, read_spool
+from sip2gw.backend.spool import Spool, read_spools
 from sip2gw.backend.sql import journal, queries
 from sip2gw.backend.sql.circulation import queue_values
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file, pin_secret_in_store
 from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
-from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.migrate import migrate, schema_number
 from sip2gw.backend.sql.money import exports
 from sip2gw.backend.sql.money.ledger import refused
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.queries import BUMP_VERSION
 from sip2gw.backend.sql.records import membership_of, paid_fee
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import calendar, doors
@@ -143,6 +144,7 @@ class PostgresStore(Library):
         *,
         role: Role,
         spool_file: Path | None = None,
+        spools_left: Sequence[Path] = (),
         timeout_s: float = TIMEOUT_S,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
@@ -159,7 +161,7 @@ class PostgresStore(Library):
         if self._is_daemon:
             if spool_file is None:
                 raise UnavailableError("a gateway on PostgreSQL needs a spool file")
-            self._doubts = Doubts(Spool(spool_file))
+            self._doubts = Doubts(Spool(spool_file), spools_left)
             self._doubts.open()
         self._in_doubt = InDoubt(self._pool, self._doubts)
         self._door_log = DoorLog(self._pool)
@@ -433,7 +435,7 @@ class PostgresStore(Library):
         """Attempts of unknown outcome that are not in the store yet."""
         if self._is_daemon or self._spool_file is None:
             return self._in_doubt.all()
-        return read_spool(self._spool_file)
+        return read_spools(self._spool_file)
 
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
         """All attempts that are not settled yet, oldest first; they are only in the spool.
@@ -584,6 +586,7 @@ def open_postgres(
     currency: str,
     pin_secret_file: Path | None = None,
     spool_file: Path | None = None,
+    spools_left: Sequence[Path] = (),
     timeout_s: float = TIMEOUT_S,
     connections_max: int = CONNECTIONS_MAX,
 ) -> PostgresStore:
@@ -596,8 +599,9 @@ def open_postgres(
         access: only `make` makes the tables and the PIN secret of a new store.
         currency: the institution's; a store keeps amounts in one currency only.
         pin_secret_file: the same on all hosts; default: the database keeps the secret (C18).
-        spool_file: of this gateway alone; keeps attempts of unknown outcome while the database
-            cannot be asked (C98). A command only reads it.
+        spool_file: of this process alone; keeps attempts of unknown outcome while the database
+            cannot be asked (C98). A command only reads it, and those of the workers beside it.
+        spools_left: of workers that there are no longer; what is in them is settled here.
         timeout_s: how long one operation may take; shorter than `server.request_timeout_s`.
         connections_max: of this process, beside the `READS_MAX` for reading and for doors.
 
@@ -623,9 +627,22 @@ def open_postgres(
         secret,
         role=role,
         spool_file=spool_file,
+        spools_left=spools_left,
         timeout_s=timeout_s,
         connections_max=connections_max,
     )
+
+
+def is_older(address: Address, access: Access) -> bool:
+    """Whether the database has to be brought up to date when it is opened. Blocks.
+
+    Raises:
+        BackendError: it cannot be opened; the text says why.
+    """
+    with session_at(address, Session) as session:
+        session.insist_on_server()
+        insist_on_standing(session, _WHERE, access)
+        return 0 < schema_number(session) < SCHEMA_NUMBER
 
 
 _WHERE = "the database of store.url"

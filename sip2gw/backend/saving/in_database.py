@@ -13,7 +13,7 @@ from sip2gw.backend.postgres.store import session_at
 from sip2gw.backend.saving.form import BackupError
 from sip2gw.backend.saving.shape import tables_of
 from sip2gw.backend.saving.taking import Source, merged
-from sip2gw.backend.spool import read_spool
+from sip2gw.backend.spool import read_spools
 
 _SHOWN = 3
 
@@ -25,11 +25,11 @@ def source(address: Address, spool: Path, secret_file: Path | None) -> Iterator[
     Raises:
         BackendError: it cannot be read.
     """
-    since, before = datetime.now(UTC), read_spool(spool)
+    since, before = datetime.now(UTC), read_spools(spool)
     with session_at(address, SnapshotSession) as session:
         session.begin()
         tables_of(session)  # the moment is that of the first query
-        spooled = merged(before, read_spool(spool))
+        spooled = merged(before, read_spools(spool))
         yield Source("postgresql", since, session, spooled, secret_file)
 
 

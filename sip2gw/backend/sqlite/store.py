@@ -47,7 +47,7 @@ from sip2gw.backend.sql.door_log import FLUSH_AFTER_S, AccessLog
 from sip2gw.backend.sql.identity import insist_on_currency, pin_secret_in_file
 from sip2gw.backend.sql.members import activity, guesses, lockout
 from sip2gw.backend.sql.members.blocks import block_values
-from sip2gw.backend.sql.migrate import migrate
+from sip2gw.backend.sql.migrate import migrate, schema_number
 from sip2gw.backend.sql.money import exports, ledger
 from sip2gw.backend.sql.money.ledger import FindAccount
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
@@ -58,6 +58,7 @@ from sip2gw.backend.sql.records import (
     membership_of,
     paid_fee,
 )
+from sip2gw.backend.sql.schema import SCHEMA_NUMBER
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.sqlite.cache import RecordCache
@@ -653,6 +654,26 @@ def open_sqlite(
         store = Store(place, secret, role=role, lock=lock, records_max=records_max)
         held.pop_all()
         return store
+
+
+def rehearse_sqlite(
+    path: Path, *, access: Access, currency: str, pin_secret_file: Path | None = None
+) -> None:
+    """Look whether `open_sqlite` would open a daemon's store, but for its lock; changes nothing.
+
+    Raises:
+        BackendError: it would not; the text says why.
+    """
+    if access == "make" and not path.exists():
+        return
+    with _telling(path):
+        place = ReadingPlace(path)
+        with closing(connect(place.address)) as connection:
+            insist_on_standing(connection, str(path), access)
+            if access != "make" and schema_number(connection) == SCHEMA_NUMBER:
+                secret_file = pin_secret_file or place.beside(".pin-secret")
+                pin_secret_in_file(connection, secret_file, make=False)
+                insist_on_currency(connection, currency)
 
 
 def _look(place: ReadingPlace, access: Access) -> None:

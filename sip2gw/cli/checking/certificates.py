@@ -21,7 +21,6 @@ def about_certificates(config: Config, now: datetime) -> Iterator[str]:
     """What is doubtful about our own certificates and about those that we trust."""
     if config.tls is not None:
         files = config.tls
-        yield from _pair("server", files.certificate, files.key)
         yield from _end("server.tls_certificate", files.certificate, now)
         if files.client_ca is not None:
             yield from _end("server.tls_client_ca", files.client_ca, now)

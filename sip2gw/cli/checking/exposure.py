@@ -6,20 +6,22 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from sip2gw.config.types import Address
+
 if TYPE_CHECKING:
-    from sip2gw.config import Address, Config
+    from sip2gw.config import Config
 
 
 def about_addresses(config: Config) -> Iterator[str]:
     """Listeners without TLS on every address of the machine, or on a public one."""
-    if config.tls is None:
-        for address in config.server.addresses:
-            if _is_open(address):
-                yield (
-                    f"server.listen: {address} can be reached from {_where(address)} without TLS,"
-                    " so PINs and passwords can be read on the way; set server.tls_certificate and"
-                    " server.tls_key, or listen on the address that the terminals use"
-                )
+    for listener in config.listeners:
+        address = listener.address
+        if not listener.tls and isinstance(address, Address) and _is_open(address):
+            yield (
+                f"server.listen: {address} can be reached from {_where(address)} without TLS,"
+                " so PINs and passwords can be read on the way; set server.tls_certificate and"
+                " server.tls_key, or listen on the address that the terminals use"
+            )
     if config.admin.enabled and _is_open(config.admin.address):
         address = config.admin.address
         yield (

@@ -1,4 +1,4 @@
-"""Terminals that nobody can use, or that too many can (B12, C48, C75, C102)."""
+"""Terminals that nobody can use, or that too many can (B12, C48, C75, C102, C134)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,15 @@ def _doubts(now: datetime) -> Iterable[tuple[Callable[[Terminal], bool], str, st
             'open to every address; name the machine\'s, such as ["10.1.2.3/32"]',
         ),
         (
-            lambda it: it.profile.kind != "auth" and it.max_connections != 1,
+            _is_whole_network,
+            "networks",
+            "a whole network, and every machine there is this terminal, without a password; name"
+            " the machine's address, or let it log in",
+        ),
+        (
+            lambda it: (
+                it.profile.kind != "auth" and it.max_connections != 1 and not _is_one_address(it)
+            ),
             "max_connections",
             "one login for several machines, which neither log nor till can tell apart; give"
             " each machine its own terminal, then leave the key out",
@@ -62,6 +70,24 @@ def _may_come_from_everywhere(terminal: Terminal) -> bool:
     return terminal.tls_client_name is None and any(
         network.prefixlen == 0 for network in terminal.networks
     )
+
+
+NETWORK_BITS_MIN = {4: 24, 6: 64}
+"""A network with a shorter prefix than this is hardly that of one service."""
+
+
+def _is_whole_network(terminal: Terminal) -> bool:
+    """Whether many machines are let in without a login; from everywhere is another doubt."""
+    return (
+        not terminal.login_required
+        and terminal.tls_client_name is None
+        and any(0 < one.prefixlen < NETWORK_BITS_MIN[one.version] for one in terminal.networks)
+    )
+
+
+def _is_one_address(terminal: Terminal) -> bool:
+    """Whether all its lines come from one machine, which need not log in."""
+    return not terminal.login_required and sum(one.num_addresses for one in terminal.networks) == 1
 
 
 def _is_entrance(terminal: Terminal) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from sip2gw.cli.common import printable
 from sip2gw.cli.failures import CommandError, UsageError
-from sip2gw.config.types import parse_address
+from sip2gw.cli.kiosk.tls import Tls, speaks_tls
+from sip2gw.config.types import Address, parse_address
 from sip2gw.protocol.checksum import seal, split_trailer
 from sip2gw.protocol.codec import parse_response, serialise
 from sip2gw.protocol.connection import ClientConnection
@@ -74,10 +76,21 @@ class Kiosk:
     """One connection to a gateway."""
 
     def __init__(
-        self, line: socket.socket, wire: WireFormat, timeout_s: float, *, checksums: bool
+        self,
+        line: socket.socket,
+        wire: WireFormat,
+        timeout_s: float,
+        *,
+        checksums: bool,
+        address: Address,
+        tls: Tls | None = None,
     ) -> None:
         self.wire = wire
+        self._address = address
         self._line = line
+        self._tls = tls
+        self._heard = False
+        """Whether anything was answered."""
         self._timeout_s = timeout_s
         self._checksums = checksums
         self._sealer = ClientConnection(wire)
@@ -91,20 +104,22 @@ class Kiosk:
         encoding: str = "cp850",
         timeout_s: float = TIMEOUT_S,
         checksums: bool = True,
+        tls: Tls | None = None,
     ) -> Kiosk:
         """Connect to `address`, `host:port`.
 
         Raises:
-            UsageError: the address or the encoding is not valid.
-            CommandError: nobody listens there.
+            UsageError: the address, the encoding or a file of `tls` is not valid.
+            CommandError: nobody listens there, or TLS fails.
         """
         try:
-            host, port = parse_address(address)
+            place = parse_address(address)
             wire = WireFormat(encoding=encoding)
         except ValueError as error:
             raise UsageError(f"{address}: {error}") from None
+        context = None if tls is None else tls.context()
         try:
-            line = socket.create_connection((host, port), timeout_s)
+            line = socket.create_connection(place, timeout_s)
         except OSError as error:
             raise CommandError(
                 f"{address}: {error.strerror or error}; start the gateway there, or correct the"
@@ -112,7 +127,9 @@ class Kiosk:
             ) from None
         # Pieces that are written separately must leave separately.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(line, wire, timeout_s, checksums=checksums)
+        if tls is not None and context is not None:
+            line = tls.secured(context, line, place.host)
+        return cls(line, wire, timeout_s, checksums=checksums, address=place, tls=tls)
 
     def __enter__(self) -> Kiosk:
         return self
@@ -133,6 +150,23 @@ class Kiosk:
     def closed(self) -> bool:
         """Whether we have hung up."""
         return self._line.fileno() < 0
+
+    @contextmanager
+    def noticing_tls(self) -> Iterator[None]:
+        """Say so when nothing is answered because the other side speaks TLS.
+
+        Raises:
+            CommandError: it does.
+        """
+        try:
+            yield
+        except (NoAnswerError, LineClosedError) as error:
+            if self._heard or self._tls is not None or not speaks_tls(*self._address):
+                raise
+            raise CommandError(
+                f"{error}, because it speaks TLS there; add --tls, and --ca FILE if your library"
+                " is its own authority"
+            ) from None
 
     def log_in(self, credentials: Credentials) -> None:
         """Send a 93.
@@ -197,7 +231,7 @@ class Kiosk:
         try:
             self._line.sendall(data)
         except OSError as error:
-            raise LineClosedError(f"the line was closed: {error.strerror or error}") from None
+            raise self._closed(error, "the line was closed") from None
 
     def receive(self) -> bytes:
         """The next frame, whatever it is.
@@ -215,11 +249,19 @@ class Kiosk:
             except TimeoutError:
                 raise NoAnswerError(f"no answer within {self._timeout_s:g} s") from None
             except OSError as error:
-                raise LineClosedError(f"the line broke: {error.strerror or error}") from None
+                raise self._closed(error, "the line broke") from None
             if not data:
-                raise LineClosedError("no answer: the gateway closed the line")
+                raise self._closed(None, "no answer: the gateway closed the line")
             self._frames.feed(data)
+        self._heard = True
         return frame
+
+    def _closed(self, error: OSError | None, what: str) -> LineClosedError:
+        """`what` has happened, and why if that is known."""
+        if self._tls is not None and not self._heard:
+            # With TLS 1.3 our handshake is over before the gateway has looked at our certificate.
+            return LineClosedError(f"{what}: {self._tls.refusal(error)}")
+        return LineClosedError(what if error is None else f"{what}: {error.strerror or error}")
 
     def _next_frame(self) -> bytes | None:
         try:

@@ -15,6 +15,7 @@ import typer
 
 from sip2gw.cli.common import ConfigOption, say
 from sip2gw.cli.failures import UsageError
+from sip2gw.cli.kiosk.options import CaOption, CertOption, KeyOption, TlsOption
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 from sip2gw.protocol.encoding import ENCODINGS
 
@@ -58,6 +59,10 @@ def send(
     checksum: Annotated[
         bool, typer.Option("--checksum/--no-checksum", help="Send AY and AZ.")
     ] = True,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     encoding: EncodingOption = "cp850",
     timeout: Annotated[
         float, typer.Option(min=0.1, max=3600, metavar="S", help="Seconds to wait for an answer.")
@@ -78,6 +83,7 @@ def send(
     """
     from sip2gw.cli.kiosk.client import Credentials, Kiosk, show_frame
     from sip2gw.cli.kiosk.short import show_short
+    from sip2gw.cli.kiosk.tls import Tls
 
     show = show_short if short else show_frame
     if script is not None and message is not None:
@@ -85,11 +91,18 @@ def send(
     to_send = None if script is not None else _Message.typed(message, fields or [])
     secret = read_password(password, password_file)
     credentials = Credentials(login or "", secret or "", location)
-    connect = partial(Kiosk.connect, to, encoding=encoding, timeout_s=timeout, checksums=checksum)
+    connect = partial(
+        Kiosk.connect,
+        to,
+        encoding=encoding,
+        timeout_s=timeout,
+        checksums=checksum,
+        tls=Tls.wanted(tls, ca, cert, key),
+    )
     if script is not None:
         _play(script, connect, credentials, institution, show)
     elif to_send is not None:
-        with connect() as kiosk:
+        with connect() as kiosk, kiosk.noticing_tls():
             to_send.exchange(kiosk, credentials, institution, show)
 
 

@@ -13,6 +13,7 @@ from sip2gw.config.schema import (
     describe_node,
     member_node,
     resolve,
+    table_in,
 )
 from sip2gw.config.types import RELOAD, ReloadMark
 
@@ -87,7 +88,7 @@ def _tables(path: str, node: Node, schema: Node) -> Iterator[str]:
     required = node.get("required", ())
     for key, value in node["properties"].items():
         here = f"{path}.{key}" if path else key
-        table = _table_in(here, value, schema)
+        table = table_below(here, value, schema)
         if table is not None:
             inner.append(table)
         if path:
@@ -101,11 +102,11 @@ def _tables(path: str, node: Node, schema: Node) -> Iterator[str]:
             yield from _tables(name, table_node, schema)
 
 
-def _table_in(path: str, value: Node, schema: Node) -> tuple[str, Node] | None:
+def table_below(path: str, value: Node, schema: Node) -> tuple[str, Node] | None:
     """The name and node of the table(s) under a key, None for a plain value."""
     node = resolve(value, schema)
     if node.get("type") == "array":
-        path, node = f"{path}[]", resolve(node.get("items", {}), schema)
+        path, node = f"{path}[]", table_in(resolve(node.get("items", {}), schema), schema)
     while member := member_node(node):
         path, node = f"{path}.NAME", resolve(member, schema)
     return (path, node) if "properties" in node else None

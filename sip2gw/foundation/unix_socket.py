@@ -1,4 +1,4 @@
-"""Where the control socket is: made for its owner only, found at any path, removed at the end.
+"""Unix sockets of a gateway: made for whom they are meant, at any path, removed at the end.
 
 The path of a Unix socket may have 107 bytes; a longer one is reached through a descriptor of its
 directory. A socket that a dead gateway left is replaced, that of a living one is not (C130).
@@ -18,6 +18,8 @@ from pathlib import Path
 
 PATH_BYTES_MAX = 107
 BACKLOG = 16
+OWNER, OWNER_AND_GROUP = 0o600, 0o660
+"""Who may connect."""
 _TURN_TRIES, _TURN_EVERY_S = 20, 0.05
 _ANSWERS_WITHIN_S = 1.0
 """A living gateway accepts at once: the kernel does it, unless too many wait already."""
@@ -62,15 +64,21 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
 
 
 class Place:
-    """The socket of this gateway; blocks for moments, so it is for a thread."""
+    """A socket of this gateway; blocks for moments, so it is for a thread.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        key: the key of the configuration that names it.
+        mode: who may connect.
+    """
+
+    def __init__(self, path: Path, key: str = "server.socket", mode: int = OWNER) -> None:
         self.path = path
+        self._key, self._mode = key, mode
         self._made: tuple[int, int, int] | None = None
         """Identifies the file that we made."""
 
     def open(self) -> socket.socket:
-        """Listen there, for the owner only.
+        """Listen there.
 
         Raises:
             InUseError: a living gateway does already.
@@ -81,9 +89,10 @@ class Place:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             try:
                 # Linux gives the file the mode of the socket, so it is never open to others.
-                os.fchmod(listener.fileno(), 0o600)
+                os.fchmod(listener.fileno(), self._mode)
                 with reachable(self.path) as name:
                     listener.bind(name)
+                    os.chmod(name, self._mode)  # the umask may have taken something away
                 self._made = _identity(self.path)
                 listener.listen(BACKLOG)
                 listener.setblocking(False)
@@ -101,7 +110,7 @@ class Place:
         if not stat.S_ISSOCK(found.st_mode):
             raise FileExistsError(
                 errno.EEXIST,
-                "exists already and is not a socket; remove it or change server.socket",
+                f"exists already and is not a socket; remove it or change {self._key}",
                 str(self.path),
             )
         try:
@@ -112,6 +121,11 @@ class Place:
         except (TimeoutError, BlockingIOError):
             pass  # it is alive, but too busy to accept
         raise InUseError(errno.EADDRINUSE, "belongs to a gateway that is running", str(self.path))
+
+    def adopt(self) -> None:
+        """The file there was made by a gateway that left its socket to us, and is ours now."""
+        with suppress(OSError):
+            self._made = _identity(self.path)
 
     def is_ours(self) -> bool:
         """Whether a client that connects there reaches us."""

@@ -1,0 +1,1 @@
+"""A gateway of several processes: a parent that accepts, and workers that serve (B87, C131)."""

@@ -1,0 +1,1 @@
+"""How a gateway gets its sockets, and follows the one that served before it (B89)."""

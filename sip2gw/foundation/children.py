@@ -1,0 +1,43 @@
+"""Starting other processes of this program, and how soon after one has failed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import sip2gw
+
+RESTART_AFTER_S = 0.1
+"""Seconds to wait after the first failure; each further failure doubles them."""
+RESTART_AFTER_MAX_S = 5.0
+LIVED_S = 10.0
+"""After a process has lived this long, its next failure counts as the first."""
+
+
+def restart_after(failures: int) -> float:
+    """Seconds to wait after `failures` failures in a row."""
+    return float(min(RESTART_AFTER_S * 2 ** min(failures - 1, 16), RESTART_AFTER_MAX_S))
+
+
+def start_module(
+    module: str, arguments: Iterable[object], handed: Iterable[int], *, stderr: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `python -m module` with these descriptors; blocks until the program is loaded.
+
+    Ctrl-C must reach only the gateway, which then stops the process. The process needs the
+    gateway's session: Linux shares a core among sessions first (sched_autogroup), and niceness has
+    no effect between sessions.
+    """
+    path = [str(Path(sip2gw.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(  # noqa: S603 -- this very program
+        [sys.executable, "-P", "-m", module, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        pass_fds=tuple(handed),
+        process_group=0,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+    )

@@ -1,0 +1,433 @@
+"""Who gets a connection, what follows when a worker ends or stands still; no place is lost.
+
+The workers here are objects at the other ends of real links (B68, B87, C131).
+"""
+
+import asyncio
+import io
+import json
+import socket
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from harness import CONFIG
+
+from sip2gw.config import load_config
+from sip2gw.config.passing import read_config
+from sip2gw.daemon.fleet.member import STUCK_AFTER, Process
+from sip2gw.daemon.fleet.messages import (
+    AnyMessage,
+    Arrived,
+    End,
+    Follow,
+    Followed,
+    Look,
+    Over,
+    Serving,
+    Taken,
+    Turn,
+)
+from sip2gw.daemon.fleet.team import EXPECTED_S, Team
+from sip2gw.foundation import children
+from sip2gw.foundation.link import Link, link_pair
+from sip2gw.monitoring.metrics import Metrics
+from sip2gw.monitoring.telemetry import Log, Redactor
+from sip2gw.serving.arrivals import Arrival
+from sip2gw.shared.doorkeeper import Doorkeeper
+from sip2gw.shared.together.messages import Left, Recognised, Told
+
+HERE = "192.0.2.1"
+
+
+class Worker:
+    """The other end of a link; `reads` off: its process stands still."""
+
+    def __init__(self, number, config):
+        self.number, self.config = number, config
+        ours, theirs = link_pair()
+        self.control, their_control = socket.socketpair()
+        self.link = Link(ours, AnyMessage, self._told)
+        self.lines = {}
+        self.reads, self.follows = True, True
+        self.given_up = []
+        self.process = Process(theirs, their_control, self)
+        self.status = None
+
+    def serve(self):
+        self.link.tell(Serving(store_works=True))
+
+    def _told(self, message, descriptor):
+        match message:
+            case Arrived():
+                self.lines[message.number] = (message, descriptor)
+                self.link.tell(Taken(message.number))
+                with suppress(OSError):
+                    socket.socket(fileno=descriptor).close()
+            case Look():
+                return Turn(store_works=True)
+            case Follow() if self.follows:
+                self.config = read_config(descriptor)
+                return Followed()
+            case Follow():
+                raise OSError
+            case End():
+                asyncio.get_running_loop().call_soon(self.end, 0)
+                return Over(self.given_up)
+        return None
+
+    def stand_still(self):
+        """Read nothing any more, as after SIGSTOP."""
+        asyncio.get_running_loop().remove_reader(self.link._socket)
+
+    def leaves(self, number, *, stranger=True):
+        """A terminal hangs up."""
+        self.lines.pop(number)
+        self.link.tell(Told([Left(HERE, stranger)]))
+
+    def end(self, status):
+        if self.status is None:
+            self.status = status
+            self.link.close()
+            self.control.close()
+
+    # What a parent wants of a process
+
+    def kill(self):
+        self.end(-9)
+
+    def wait(self, timeout=None):
+        return self.status
+
+
+class House:
+    """A team, its caps, and who has arrived."""
+
+    def __init__(self, config):
+        self.workers = {}
+        self.stream = io.BytesIO()
+        self.log = Log(self.stream, Redactor(b"x" * 32), level="debug")
+        self.metrics = Metrics()
+        self.config = config
+        self.now = 1000.0
+        self.terminals = []
+        self.doorkeeper = Doorkeeper(lambda: self.config.server)
+        self.starting = None
+        """An error with which no process starts."""
+        self.team = Team(
+            config,
+            self._start,
+            self.doorkeeper,
+            metrics=self.metrics,
+            log=self.log,
+            monotonic=lambda: self.now,
+        )
+
+    async def _start(self, number, config):
+        if self.starting is not None:
+            raise self.starting
+        worker = self.workers[number] = Worker(number, config)
+        return worker.process
+
+    async def until(self, holds):
+        async with asyncio.timeout(10):
+            while not holds():  # noqa: ASYNC110 -- bounded
+                await asyncio.sleep(0.001)
+
+    async def open(self, *numbers):
+        """Start workers and let them serve."""
+        before = {number: self.workers.get(number) for number in numbers}
+        self.team.begin(numbers)
+        for number in numbers:
+            await self.serves(number, before[number])
+
+    async def serves(self, number, before=None):
+        """Wait for the next process of this number, and let it serve."""
+        await self.until(lambda: self.workers.get(number) is not before)
+        self.workers[number].serve()
+        await self.until(lambda: self.team.members[number].takes_turns)
+
+    def arrive(self, times=1):
+        """So many connections are let in; our ends of them."""
+        ends = []
+        for _ in range(times):
+            terminal, sock = socket.socketpair()
+            assert self.doorkeeper.take_place()
+            self.doorkeeper.enter(HERE)
+            terminal.settimeout(10)
+            ends.append(terminal)
+            self.terminals.append(terminal)
+            self.team.take(Arrival(sock, HERE, self.config.listeners[0], self.now))
+        return ends
+
+    def lines(self):
+        """How many connections each worker has."""
+        return [len(worker.lines) for _, worker in sorted(self.workers.items())]
+
+    @property
+    def counted(self):
+        """Places, lines of the address, strangers of it."""
+        keeper = self.doorkeeper
+        return keeper._lines, keeper._per_address[HERE], sum(keeper._strangers.values())
+
+    def logged(self, event):
+        self.log.sink.close()
+        lines = map(json.loads, self.stream.getvalue().splitlines())
+        return [line for line in lines if line["event"] == event]
+
+    async def close(self):
+        await self.team.end(0.1)
+        for terminal in self.terminals:
+            terminal.close()
+        self.log.close()
+
+
+@pytest.fixture
+async def house(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "RESTART_AFTER_S", 0.001)
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(CONFIG)
+    config = load_config(path)
+    server = config.server.model_copy(update={"workers": 3})
+    opened = House(replace(config, server=server))
+    yield opened
+    await opened.close()
+
+
+async def test_each_connection_goes_to_the_worker_with_the_fewest(house):
+    await house.open(0, 1, 2)
+    house.arrive(7)
+    await house.until(lambda: sum(house.lines()) == 7)
+    assert sorted(house.lines()) == [2, 2, 3]
+    emptied = house.workers[1]
+    for number in list(emptied.lines):
+        emptied.leaves(number)
+    await house.until(lambda: house.team.members[1].lines == 0)
+    before = house.lines()
+    house.arrive(2)
+    await house.until(lambda: len(emptied.lines) == 2)
+    assert house.lines() == [before[0], 2, before[2]]
+
+
+async def test_a_connection_tells_where_it_came_from_and_when(house):
+    await house.open(0)
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [2])
+    (first, _), (second, _) = house.workers[0].lines.values()
+    assert (first.address, first.listener, first.accepted_at) == (HERE, 0, 1000.0)
+    assert second.number == first.number + 1
+
+
+async def test_places_are_counted_until_the_worker_says_that_they_are_free(house):
+    await house.open(0, 1)
+    house.arrive(4)
+    await house.until(lambda: house.lines() == [2, 2])
+    assert house.counted == (4, 4, 4)
+    first, second = house.workers[0], house.workers[1]
+    first.link.tell(Told([Recognised(HERE)]))
+    await house.until(lambda: house.counted == (4, 4, 3))
+    first.leaves(next(iter(first.lines)), stranger=False)
+    second.leaves(next(iter(second.lines)))
+    await house.until(lambda: house.counted == (2, 2, 2))
+
+
+async def test_those_of_a_worker_that_ends_are_free_and_it_is_replaced(house):
+    await house.open(0, 1)
+    house.arrive(4)
+    await house.until(lambda: house.lines() == [2, 2])
+    ended = house.workers[1]
+    ended.link.tell(Told([Recognised(HERE)]))
+    ended.leaves(next(iter(ended.lines)))
+    ended.end(-11)
+    await house.serves(1, ended)
+    assert house.counted == (2, 2, 2)
+    assert house.metrics.worker_restarts == {"crashed": 1}
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [2, 2])
+    (line,) = house.logged("worker_ended")
+    assert (line["worker"], line["reason"], line["status"]) == (1, "crashed", -11)
+
+
+async def test_it_is_replaced_again_and_again_ever_more_slowly(house):
+    await house.open(0)
+    house.team.begin([1])
+    for _ in range(4):
+        before = house.workers.get(1)
+        await house.until(lambda: house.workers.get(1) is not before)  # noqa: B023
+        house.workers[1].end(1)
+    await house.until(lambda: house.metrics.worker_restarts["crashed"] == 4)
+    pauses = [line["again_in_s"] for line in house.logged("worker_ended")]
+    assert pauses == [0.001, 0.002, 0.004, 0.008]
+
+
+async def test_without_a_descriptor_for_one_it_is_tried_again(house):
+    house.starting = OSError(24, "Too many open files")
+    house.team.begin([0])
+    await house.until(lambda: house.metrics.worker_restarts["crashed"] == 2)
+    assert house.team.failed.is_set()  # nobody has ever served
+    house.starting = None
+    await house.serves(0)
+    assert house.logged("worker_ended")[0]["status"] == "Too many open files"
+
+
+async def test_what_a_worker_never_took_goes_to_another(house):
+    await house.open(0, 1)
+    still = house.workers[1]
+    still.stand_still()
+    terminals = house.arrive(4)
+    await house.until(lambda: len(house.workers[0].lines) == 2)
+    still.kill()
+    await house.until(lambda: len(house.workers[0].lines) == 4)
+    assert still.lines == {}
+    assert house.counted == (4, 4, 4)
+    assert [terminal.recv(1) for terminal in terminals] == [b""] * 4  # ours close what they get
+
+
+async def test_newcomers_wait_for_the_successor_of_one_that_has_crashed(house):
+    """Otherwise its terminals would all go to the others, and stay there for days."""
+    await house.open(0, 1)
+    house.arrive(4)
+    await house.until(lambda: house.lines() == [2, 2])
+    crashed = house.workers[1]
+    crashed.end(-11)
+    await house.until(lambda: house.workers[1] is not crashed)
+    house.arrive(4)
+    await house.until(lambda: house.lines() == [3, 0])
+    house.workers[1].serve()
+    await house.until(lambda: house.lines() == [3, 3])
+    assert house.counted == (6, 6, 6)
+
+
+async def test_they_wait_for_a_moment_only(house):
+    await house.open(0, 1)
+    crashed = house.workers[1]
+    crashed.end(-11)
+    await house.until(lambda: house.workers[1] is not crashed)
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [1, 0])
+    house.now += EXPECTED_S
+    house.team.look(60.0)
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [4, 0])
+
+
+async def test_nobody_waits_for_one_that_ended_before_it_served(house):
+    await house.open(0, 1)
+    crashed = house.workers[1]
+    crashed.end(-11)
+    await house.until(lambda: house.workers[1] is not crashed)
+    house.arrive(2)  # one of them waits, and goes to the other
+    failed = house.workers[1]
+    failed.end(1)
+    await house.until(lambda: house.workers[1] is not failed)
+    house.arrive(2)
+    await house.until(lambda: house.lines() == [4, 0])
+
+
+async def test_at_a_start_all_get_their_share(house):
+    await house.open(0)
+    house.team.begin([1, 2])
+    house.arrive(6)
+    for number in (1, 2):
+        await house.serves(number)
+    await house.until(lambda: house.lines() == [2, 2, 2])
+
+
+async def test_one_that_takes_no_turns_gets_nobody_and_is_killed_in_the_end(house):
+    await house.open(0, 1)
+    house.workers[1].stand_still()
+    still = house.workers[1]
+    for times in range(STUCK_AFTER + 1):
+        house.team.look(60.0)
+        await asyncio.sleep(0)
+        await house.until(lambda: house.team.members[0]._unanswered == 0)
+        if times:
+            house.arrive(1)
+    await house.until(lambda: still.status == -9)
+    # The last one came when the other had just been killed, and waits for its successor.
+    await house.until(lambda: house.lines()[0] == STUCK_AFTER - 1)
+    await house.serves(1, still)
+    await house.until(lambda: house.lines() == [STUCK_AFTER - 1, 1])
+    assert house.metrics.worker_restarts == {"stuck": 1}
+    assert house.metrics.workers == 2
+
+
+async def test_one_that_answers_late_gets_new_ones_again(house):
+    await house.open(0)
+    slow = house.workers[0]
+    slow.stand_still()
+    house.team.look(60.0)
+    house.team.look(60.0)
+    waiting = house.arrive(2)
+    assert not house.team.members[0].takes_turns
+    asyncio.get_running_loop().add_reader(slow.link._socket, slow.link._readable)
+    await house.until(lambda: house.lines() == [2])
+    assert house.team.members[0].takes_turns
+    assert len(waiting) == 2
+    assert house.metrics.worker_restarts == {}
+
+
+async def test_newcomers_wait_for_a_worker_as_long_as_a_login_may_take(house):
+    terminals = house.arrive(2)
+    house.now += 30
+    (late,) = house.arrive(1)
+    house.team.look(60.0)
+    assert house.counted == (3, 3, 3)
+    house.now += 31
+    house.team.look(60.0)
+    assert house.counted == (1, 1, 1)
+    assert [terminal.recv(1) for terminal in terminals] == [b"", b""]
+    await house.open(0)
+    await house.until(lambda: house.lines() == [1])
+    assert late.recv(1) == b""  # taken
+
+
+async def test_all_follow_a_configuration_and_one_that_cannot_is_replaced(house):
+    await house.open(0, 1)
+    stays, cannot = house.workers[0], house.workers[1]
+    cannot.follows = False
+    asyncio.get_running_loop().set_exception_handler(lambda loop, what: None)
+    log = house.config.log.model_copy(update={"level": "warning"})
+    new = replace(house.config, log=log, listeners=())
+    await house.team.follow(new)
+    assert stays.config.log.level == "warning"
+    assert len(stays.config.listeners) == 1  # until the next start they are what they were
+    await house.serves(1, cannot)
+    assert house.metrics.worker_restarts == {"reload": 1}
+    assert house.workers[1].config.log.level == "warning"
+
+
+async def test_one_that_was_starting_meanwhile_follows_before_it_serves(house):
+    await house.open(0)
+    house.team.begin([1])
+    await house.until(lambda: 1 in house.workers)
+    late = house.workers[1]
+    log = house.config.log.model_copy(update={"level": "warning"})
+    await house.team.follow(replace(house.config, log=log))
+    assert late.config.log.level != "warning"
+    late.serve()
+    await house.until(lambda: house.team.members[1].takes_turns and house.metrics.workers == 2)
+    assert late.config.log.level == "warning"
+
+
+async def test_all_end_in_peace_and_say_what_they_gave_up(house):
+    await house.open(0, 1)
+    house.team.begin([2])  # which is only starting
+    await house.until(lambda: 2 in house.workers)
+    house.workers[1].given_up = ["store"]
+    waiting = house.arrive(2)
+    await house.until(lambda: house.lines() == [1, 1, 0])
+    assert await house.team.end(5.0) == ["store"]
+    assert [worker.status for _, worker in sorted(house.workers.items())] == [0, 0, -9]
+    assert house.counted == (0, 0, 0)
+    assert house.metrics.worker_restarts == {}
+    assert len(waiting) == 2
+
+
+async def test_one_that_does_not_end_is_killed(house):
+    await house.open(0)
+    house.workers[0].stand_still()
+    house.arrive(1)
+    assert await house.team.end(0.01) == ["worker 0"]
+    assert house.workers[0].status == -9
+    assert house.counted == (0, 0, 0)
