@@ -76,7 +76,9 @@ class Side:
         return sum(used) * 1e6 / max(1, outcome.requests), share, outcome.errors
 
 
-def measure(url: str, directory: Path, *, pairs: int, seconds: float, patrons: int) -> int:
+def measure(
+    url: str, directory: Path, *, only: Sequence[str], pairs: int, seconds: float, patrons: int
+) -> int:
     """Measure in turn, print; 1 when the goal is missed or an answer was wrong."""
     library = Library(patrons, patrons)
     one = build(library, directory, lambda text: print(text, file=sys.stderr), url)
@@ -84,7 +86,7 @@ def measure(url: str, directory: Path, *, pairs: int, seconds: float, patrons: i
     many.write_text(one.read_text().replace("[server]", f"[server]\nworkers = {WORKERS}"))
     missed = False
     for workload in workloads(library):
-        if workload.name in MEASURED:
+        if workload.name in only:
             missed |= _compare(workload, one, many, pairs, seconds)
     return 1 if missed else 0
 
@@ -119,10 +121,12 @@ def _compare(workload: Workload, one: Path, many: Path, pairs: int, seconds: flo
 def _side(config: Path, workload: Workload) -> Iterator[Side]:
     """A gateway on `config`, warmed up; it may use all cores, as in production."""
     kind = workload.profile
+    log = config.parent / "gateway.log"
+    begun = log.stat().st_size if log.exists() else 0
     with gateway(config, "asyncio") as server:
         wanted = WORKERS if "workers" in config.name else 0
         until = time.monotonic() + STARTED_S
-        while len(_children(server.process.pid, "sip2gw.daemon.fleet")) < wanted:
+        while log.read_bytes()[begun:].count(b'"worker_serves"') < wanted:
             if time.monotonic() > until:
                 raise RuntimeError("the workers did not start")
             time.sleep(0.1)
@@ -140,6 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__)
     parser.add_argument("--pairs", type=int, default=15, help="pairs of runs (default 15)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of one run (default 2)")
+    parser.add_argument("--only", nargs="+", choices=MEASURED, default=MEASURED)
     parser.add_argument("--patrons", type=int, default=400)
     options = parser.parse_args(argv)
     raise_file_limit()
@@ -154,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return measure(
             url,
             Path(directory),
+            only=options.only,
             pairs=options.pairs,
             seconds=options.seconds,
             patrons=options.patrons,

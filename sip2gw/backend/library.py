@@ -49,6 +49,7 @@ from sip2gw.backend.sql.money import (
 from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import calendar
 from sip2gw.backend.staff import doors as door_desk
+from sip2gw.backend.touched import noted_touched
 from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
 from sip2gw.model.journal import Waiting
@@ -57,18 +58,21 @@ from sip2gw.policy.desk.support import OpeningDays
 
 if TYPE_CHECKING:
     from sip2gw.backend.sql.members import maintenance, memberships
+    from sip2gw.backend.staff import answered, audit, finding, support_tables
     from sip2gw.backend.staff import badges as badge_desk
-    from sip2gw.backend.staff import finding, support_tables
     from sip2gw.backend.staff import memberships as membership_desk
     from sip2gw.backend.staff import merging as merging_desk
     from sip2gw.backend.staff import privacy as privacy_desk
     from sip2gw.backend.staff import relationships as relationship_desk
     from sip2gw.backend.staff import support as support_desk
+    from sip2gw.backend.staff import tokens as token_desk
 else:
     # Staff ask for these by commands, and a gateway at most once a day, in a thread. It would
     # start more slowly, and keep five megabytes more, if it imported them.
     maintenance = Later("sip2gw.backend.sql.members.maintenance")
     memberships = Later("sip2gw.backend.sql.members.memberships")
+    answered = Later("sip2gw.backend.staff.answered")
+    audit = Later("sip2gw.backend.staff.audit")
     badge_desk = Later("sip2gw.backend.staff.badges")
     finding = Later("sip2gw.backend.staff.finding")
     support_tables = Later("sip2gw.backend.staff.support_tables")
@@ -77,6 +81,7 @@ else:
     privacy_desk = Later("sip2gw.backend.staff.privacy")
     relationship_desk = Later("sip2gw.backend.staff.relationships")
     support_desk = Later("sip2gw.backend.staff.support")
+    token_desk = Later("sip2gw.backend.staff.tokens")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,7 +95,15 @@ def _written(
     @wraps(job)
     async def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
         ready = loaded(job)  # before it takes the lock that everybody waits for
-        return await store.write(lambda connection: ready(connection, *args, **kwargs))
+        touched = noted_touched()
+
+        def run(connection: Connection) -> WriteResult[T]:
+            done = ready(connection, *args, **kwargs)
+            if touched is not None:
+                touched.update(done.touched, done.fees, done.changes)
+            return done
+
+        return await store.write(run)
 
     return operation
 
@@ -200,6 +213,8 @@ class Library(Sendings, SharedPayments, Backend, Database):
     claimant: str
     """The name under which a gateway claims what one at a time does. On SQLite there is only ever
     one gateway, so what an earlier process has claimed is free."""
+    is_new = False
+    """Whether it was made when it was opened."""
 
     add_to_journal = _written(journal.add)
     claim_journalled = _written(journal.claim)
@@ -303,6 +318,21 @@ class Library(Sendings, SharedPayments, Backend, Database):
     tell_refusing_doors = _written(watch.tell_refusing)
     last_heard = _read(watch.last_heard)
     tell_silent_terminals = _written(watch.tell_silent)
+    add_token = _beside(token_desk.add_token)
+    revoke_token = _beside(token_desk.revoke_token)
+    tokens = _listed(token_desk.tokens)
+    token_of = _read(token_desk.token_of)
+    note_token_used = _beside(token_desk.note_token_used)
+    add_audit_entry = _beside(audit.add_entry)
+    end_audit_entry = _beside(audit.end_entry)
+    audit_entries = _listed(audit.entries)
+    count_forgotten_audit = _read(audit.count_forgotten)
+    forget_audit = _forgetting(audit.forget, "old entries of the audit log were not forgotten")
+    claim_answer = _beside(answered.claim_answer)
+    put_answer = _beside(answered.put_answer)
+    release_answer = _beside(answered.release_answer)
+    count_forgotten_answers = _read(answered.count_forgotten)
+    forget_answers = _forgetting(answered.forget, "answers to repeat were not forgotten")
 
     @abstractmethod
     async def journal_waiting(self) -> Sequence[Waiting]:

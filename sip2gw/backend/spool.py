@@ -143,8 +143,6 @@ class Spool:
         Raises:
             SpoolError: the disk failed, or there is no room; the file stays as it is.
         """
-        if not path.exists():
-            return []
         other = Spool(path)
         try:
             found = other.open()

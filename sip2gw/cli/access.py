@@ -118,6 +118,10 @@ OPENS: Mapping[str, _Opens] = {
     "upstream check": _NOTHING,
     "upstream journal": _READS,
     "upstream status": _NOTHING,
+    "token add": _WRITES,
+    "token list": _READS,
+    "token revoke": _WRITES,
+    "audit": _READS,
 }
 """Every command by its words. An option may make it another: who asks for names is written down."""
 
@@ -130,12 +134,26 @@ _LEFT: Mapping[Access | None, str] = {
 }
 """What a command leaves that is ended with Ctrl-C, unless it knows better."""
 
-_running: ContextVar[Access | None] = ContextVar("access of the running command", default="read")
+
+class Running(NamedTuple):
+    """The command that runs."""
+
+    words: str
+    access: Access | None
+    parameters: Mapping[str, Any]
+
+
+_running: ContextVar[Running | None] = ContextVar("running command", default=None)
+
+
+def running_command() -> Running:
+    """The running command, and what it was given; outside of one, a nameless one that reads."""
+    return _running.get() or Running("", "read", {})
 
 
 def running_access() -> Access:
     """What the running command may do to the store."""
-    access = _running.get()
+    access = running_command().access
     assert access is not None, "a command that is declared to do without the store"
     return access
 
@@ -148,15 +166,16 @@ def declared(words: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         access = next(
             (other for name, other in opens.given.items() if options.get(name)), opens.access
         )
-        with _as_declared(access), saying_when_stopped(lambda: _LEFT[access]):
+        command = Running(words, access, options)
+        with _as_declared(command), saying_when_stopped(lambda: _LEFT[access]):
             return callback(*args, **options)
 
     return run
 
 
 @contextmanager
-def _as_declared(access: Access | None) -> Iterator[None]:
-    token = _running.set(access)
+def _as_declared(command: Running) -> Iterator[None]:
+    token = _running.set(command)
     try:
         yield
     finally:

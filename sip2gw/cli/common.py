@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from sip2gw.cli.access import running_access
+from sip2gw.cli.auditing import account as account
+from sip2gw.cli.auditing import note_reading, noted_change
+from sip2gw.cli.auditing import run as run
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.meanings import Shown
 from sip2gw.cli.owner import as_owner
@@ -76,17 +79,13 @@ def configured(path: Path | None) -> Config:
 def opened(config: Config) -> Iterator[Opened]:
     """The store of `config`, opened for what the running command may do to it (C135).
 
-    A gateway may be running on it (C62). Who opens it closes it.
+    A gateway may be running on it (C62). Who opens it closes it. What the command does is in the
+    audit log before it is done (B83).
 
     Raises:
         BackendError: the store cannot be opened.
     """
-    from sip2gw.backend.factory import open_backend, store_file, store_name
-
-    file = store_file(config)
-    with nullcontext() if file is None else as_owner(file):
-        with telling(say, f"sip2gw: waiting for the database {store_name(config)}"):
-            found = open_backend(config, "command", running_access())
+    with _opening(config) as found, noted_change(found.store):
         yield found
 
 
@@ -97,28 +96,24 @@ def opened_store(config: Config) -> Iterator[Library]:
     Raises:
         BackendError: the store cannot be opened.
     """
-    with opened(config) as found:
+    with _opening(config) as found:
         try:
-            yield found.store
+            with noted_change(found.store):
+                yield found.store
         finally:
             run(found.store.close())
 
 
-def account() -> str:
-    """The system's name of the account that gives the command; its number if it has no name."""
-    import getpass
+@contextmanager
+def _opening(config: Config) -> Iterator[Opened]:
+    from sip2gw.backend.factory import open_backend, store_file, store_name
 
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` until it is done."""
-    import asyncio
-
-    return asyncio.run(work)
+    file = store_file(config)
+    with nullcontext() if file is None else as_owner(file):
+        with telling(say, f"sip2gw: waiting for the database {store_name(config)}"):
+            note_reading(config)
+            found = open_backend(config, "command", running_access())
+        yield found
 
 
 def read_branch(config: Config, code: str, option: str = "--branch") -> Branch:
@@ -221,7 +216,7 @@ def say(text: str) -> None:
     sys.stderr.write(f"{printable(text)}\n")
 
 
-def write_json(record: dict[str, Any]) -> None:
+def write_json(record: Mapping[str, Any]) -> None:
     """Write one line of JSON to standard output."""
     import msgspec
 
@@ -229,7 +224,7 @@ def write_json(record: dict[str, Any]) -> None:
 
 
 def write_listing(
-    records: Iterable[dict[str, Any]],
+    records: Iterable[Mapping[str, Any]],
     columns: Sequence[str],
     json: bool,
     *,
@@ -261,7 +256,10 @@ def write_listing(
     if csv:
         _write_csv(columns, records)
         return
-    rows = [[_cell(it.get(name), name in times) for name in columns] for it in map(shown, records)]
+    rows = [
+        [_cell(it.get(name), name in times) for name in columns]
+        for it in map(shown, map(dict, records))
+    ]
     write_table(columns, rows)
     if zone and any(map(any, rows)):
         sys.stdout.flush()
@@ -274,15 +272,15 @@ def _cell(value: Any, is_time: bool = False) -> str:
     return clock_time(value) if is_time else _one_line(value)
 
 
-def write_one(record: dict[str, Any], json: bool, shown: Shown = dict) -> None:
+def write_one(record: Mapping[str, Any], json: bool, shown: Shown = dict) -> None:
     """Write one record as a line of JSON, or for people as `shown`."""
     if json:
         write_json(record)
     else:
-        write_record(shown(record))
+        write_record(shown(dict(record)))
 
 
-def _write_csv(columns: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
+def _write_csv(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
     """Write comma-separated values with a header to standard output, as RFC 4180 wants them.
 
     An apostrophe protects a text that a spreadsheet would take for a formula.
@@ -303,7 +301,7 @@ def _harmless(cell: str) -> str:
     return f"'{cell}" if is_formula else cell
 
 
-def write_record(record: dict[str, Any]) -> None:
+def write_record(record: Mapping[str, Any]) -> None:
     """Write one record for people: a line for each value, several for a list."""
     for key, value in record.items():
         for entry in value if isinstance(value, list) else [value]:

@@ -112,6 +112,12 @@ _PLACES = {
         "Compare what the gateway would decide with what the library system decides.",
     ),
     "terminal": _Place("terminal", "terminal", "The terminals of the running gateway."),
+    "token": _Place("library.token", "token", "Tokens of people and programs that ask over HTTP."),
+    "audit": _Place(
+        "library.token",
+        "audit",
+        "List who read or changed what about whom, by command or by REST, oldest first.",
+    ),
     "upstream": _Place("upstream.commands", "upstream", "The library system behind the gateway."),
 }
 

@@ -20,8 +20,9 @@ def _lines(config: Config) -> Iterator[str]:
     for key in ("token", "token_file"):
         if getattr(admin, key) is not None:
             yield (
-                f"admin.{key}: this version has no REST interface and no console, so the"
-                " token has no use; leave the key out"
+                f"admin.{key}: a token has a name and a role; leave the key out, and write"
+                ' [admin.tokens.NAME] with role = "admin" and token_file, or make a token with'
+                " `sip2gw token add`"
             )
     if backend.kind == "store" and backend.sip2 is not None:
         yield (

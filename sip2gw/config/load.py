@@ -103,6 +103,19 @@ class TlsFiles:
     client_ca: Path | None
 
 
+TOKEN_CHARACTERS_MIN = 32
+"""Of a token that somebody has made: nobody must be able to guess it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredToken:
+    """A token of the configuration."""
+
+    role: str
+    networks: tuple[str, ...]
+    secret: SecretStr
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """A valid configuration, with every reference resolved and every secret read.
@@ -140,7 +153,8 @@ class Config:
     socket_path: Path
     """The control socket (C130)."""
     store_password: SecretStr | None = field(repr=False)
-    admin_token: SecretStr | None = field(repr=False)
+    tokens: Mapping[str, ConfiguredToken] = field(repr=False)
+    """By name: those for unattended set-up."""
     accounts: Mapping[str, Account]
     """At a library system behind the gateway, by name."""
     smtp_password: SecretStr | None = field(repr=False)
@@ -256,9 +270,7 @@ class _Resolver:
             store_password=self._files.secret(
                 "store.password", source.store.password, source.store.password_file
             ),
-            admin_token=self._files.secret(
-                "admin.token", source.admin.token, source.admin.token_file
-            ),
+            tokens=MappingProxyType(self._tokens()),
             accounts=MappingProxyType(accounts),
             smtp_password=self._files.secret(
                 "outbox.smtp_password", None, source.outbox.smtp_password_file
@@ -268,6 +280,21 @@ class _Resolver:
             ),
             source=source,
         )
+
+    def _tokens(self) -> dict[str, ConfiguredToken]:
+        found = {}
+        for name, table in self._source.admin.tokens.items():
+            where = f"admin.tokens.{name}.token"
+            secret = self._files.secret(where, None, table.token_file)
+            if secret is None:
+                continue
+            if len(secret.get_secret_value()) < TOKEN_CHARACTERS_MIN:
+                self._problems.add(
+                    f"{where}_file",
+                    f"has a token that is too short; it needs {TOKEN_CHARACTERS_MIN} characters",
+                )
+            found[name] = ConfiguredToken(table.role, table.networks, secret)
+        return found
 
     def _check_combinations(self) -> None:
         server, store = self._source.server, self._source.store

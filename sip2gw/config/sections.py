@@ -25,6 +25,7 @@ from sip2gw.config.types import (
     FileName,
     Language,
     Name,
+    Networks,
     Section,
     ZoneText,
     parse_address,
@@ -134,8 +135,27 @@ class StoreSection(Section):
         return self.url.startswith("sqlite:")
 
 
+TokenName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,50}$")]
+"""The name of a token."""
+
+
+class TokenTable(Section):
+    """`[admin.tokens.NAME]`: a token for unattended set-up (B83)."""
+
+    role: Literal["view", "staff", "admin", "self"] = Field(
+        description="view: no persons. staff: patrons too. admin: everything. self: self-service"
+        " of patrons, for the library's website.",
+    )
+    token_file: FileName = Field(
+        description="File with the token: at least 32 random characters on one line."
+    )
+    networks: Networks = Field(
+        default=(), description="Networks that it may come from; empty: all."
+    )
+
+
 class AdminSection(Section):
-    """Metrics and health checks over HTTP; later REST and console."""
+    """Metrics, health checks and REST over HTTP; later the console."""
 
     enabled: bool = Field(
         default=True, description="Whether to serve HTTP.", json_schema_extra=NEXT_START
@@ -144,14 +164,15 @@ class AdminSection(Section):
         default="127.0.0.1:9102", description="Address to listen on.", json_schema_extra=NEXT_START
     )
     token: SecretStr | None = Field(
-        default=None,
-        description="Bearer token of REST and console. Prefer `token_file`.",
-        json_schema_extra=NEXT_START,
+        default=None, description="Not supported: tokens have names; see `admin.tokens`."
     )
     token_file: FileName | None = Field(
-        default=None,
-        description="File with the token. Without one, REST and console answer on loopback only.",
-        json_schema_extra=NEXT_START,
+        default=None, description="Not supported: tokens have names; see `admin.tokens`."
+    )
+    tokens: dict[TokenName, TokenTable] = Field(
+        default={},
+        description="Tokens for unattended set-up, by name. Others are made with"
+        " `sip2gw token add`.",
     )
 
     @property
@@ -280,6 +301,11 @@ class PrivacySection(Section):
     outbox_days: int = _days(
         90,
         "Days for which `outbox list` lists a notice that was sent or given up.",
+    )
+    audit_days: int = _days(
+        365,
+        "Days for which the audit log knows who read or changed what about whom.",
+        least=1,
     )
 
 

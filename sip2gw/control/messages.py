@@ -125,6 +125,8 @@ class Alive(Answer, frozen=True):
 
     ready: bool
     """Whether terminals are served and the store works."""
+    reloads: int = 0
+    """How often another configuration has come into force: who has read it reads it again."""
 
 
 class Numbers(Answer, frozen=True):

@@ -60,6 +60,10 @@ class Daemon(Protocol):
         """Whether terminals are served and the store works."""
 
     @property
+    def reloads(self) -> int:
+        """How often another configuration has come into force."""
+
+    @property
     def site(self) -> Site:
         """The terminals as they are configured now."""
 
@@ -129,7 +133,7 @@ class Operations:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
-                return Alive(self._daemon.is_ready)
+                return Alive(self._daemon.is_ready, self._daemon.reloads)
             case ReadNumbers():
                 return Numbers(os.getpid(), self._families.families())
             case Reload():

@@ -43,6 +43,9 @@ class MaintenanceChore:
         return now - timedelta(days=days)
 
 
+KEPT = timedelta(days=1)
+"""How long a repeated request of REST gets the first answer again."""
+
 TIED = "kept, because something is owed, on loan, left or unknown"
 
 MAINTENANCE = (
@@ -137,5 +140,21 @@ MAINTENANCE = (
         what="sent or given up before",
         do=lambda store, before: store.forget_notices(before),
         count=lambda store, before: store.count_forgotten_notices(before),
+    ),
+    MaintenanceChore(  # B83, B93
+        key="audit_forgotten",
+        setting="audit_days",
+        noun="entry",
+        nouns="entries",
+        what="of the audit log before",
+        do=lambda store, before: store.forget_audit(before),
+        count=lambda store, before: store.count_forgotten_audit(before),
+    ),
+    MaintenanceChore(  # B84; a request that is repeated later is a new one
+        key="answers_forgotten",
+        noun="answer",
+        what="kept to repeat it over REST, a day before",
+        do=lambda store, now: store.forget_answers(now - KEPT),
+        count=lambda store, now: store.count_forgotten_answers(now - KEPT),
     ),
 )

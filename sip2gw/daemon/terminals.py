@@ -72,6 +72,8 @@ class TerminalSide:
 
     def __init__(self, config: Config, opened: Opened, log: Log, clock: Clock) -> None:
         self.config = config
+        self.reloads = 0
+        """How often another configuration has come into force."""
         self.backend = backend = opened.backend
         self.store = store = opened.store
         self.log = log
@@ -362,6 +364,7 @@ class TerminalSide:
         if config.log != self.config.log:
             self.log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config = config
+        self.reloads += 1
         self.gateway.site = site
         # What the new files do not suffice for stays as it is for listeners that still need it.
         self.server.contexts = {**self.server.contexts, **contexts}

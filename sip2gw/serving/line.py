@@ -156,6 +156,7 @@ class TerminalLine(asyncio.Protocol):
             self._transport.abort()
         else:
             self._server.gateway.logins.recognise(self.conversation)
+            self._hold_now()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the terminal (C98).
@@ -353,19 +354,17 @@ class TerminalLine(asyncio.Protocol):
     # Waiting for what another worker still does -------------------------------------------
 
     def hold_next(self, until: asyncio.Future[None] | None) -> None:
-        """The same as `hold` when the login that is running has its answer; None: do not wait."""
+        """Begin no further request before `until` is done, or the time for a request is over.
+
+        The login that is under way, if any, gets its answer first (C131). None: do not wait.
+        """
         self._until = until
 
     def _hold_now(self) -> bool:
+        """Whether there is anything to wait for."""
         until, self._until = self._until, None
-        return until is not None and self.hold(until)
-
-    def hold(self, until: asyncio.Future[None]) -> bool:
-        """Begin no request before `until` is done, or the time for a request is over (C131).
-
-        Returns:
-            Whether there is anything to wait for.
-        """
+        if until is None:
+            return False
         held = start(_patiently(until))
         if not isinstance(held, Suspended):
             return False

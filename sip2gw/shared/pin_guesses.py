@@ -115,10 +115,8 @@ class PinGuesses:
         return not before and known.too_many(now, limit.window_s)
 
     def restore(self, terminal: str, failures_max: int, failures: Iterable[float]) -> None:
-        """Count these failures and no others."""
-        known = self.of(terminal, failures_max)
-        known.failures.clear()
-        known.failures.extend(failures)
+        """Count these failures."""
+        self.of(terminal, failures_max).failures.extend(failures)
 
     def counted(self) -> Iterator[tuple[str, int, tuple[float, ...]]]:
         """Terminal, limit and failures, wherever there are any; see `restore`."""

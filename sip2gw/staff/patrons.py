@@ -33,13 +33,13 @@ async def find_patron(store: Library, number: str) -> PatronRecord:
     """The patron with this id, or with any card of this number.
 
     Raises:
-        RefusedError: there is no such patron.
+        NotFoundError: there is no such patron.
     """
-    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.base import NotFoundError
 
     record = await store.find_patron(number) or await store.find_by_card(number)
     if record is None:
-        raise RefusedError(nobody_has(number))
+        raise NotFoundError(nobody_has(number))
     return record
 
 

@@ -6,8 +6,11 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import TypedDict
+
 from sip2gw.model import format_amount
 from sip2gw.model.refusals import RefusedPaymentsMore
+from sip2gw.staff.documents import Person, Persons
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -41,17 +44,48 @@ counted.
 """
 
 
+class PaymentLineJson(TypedDict):
+    """What of a payment settled one fee."""
+
+    fee: str
+    debtor: Person
+    amount: str
+
+
+class PaymentJson(TypedDict):
+    """A payment at a terminal (C21)."""
+
+    id: str
+    time: str
+    terminal: str
+    payer: Person
+    debtors: Persons
+    relation: str
+    amount: str
+    currency: str
+    payment_type: str
+    bk: str
+    status: str
+    lines: list[PaymentLineJson]
+
+
+class ShownPaymentJson(PaymentJson):
+    """A payment, and the card that was scanned."""
+
+    card: Person
+
+
 def find_payment(store: Library, payment_id: str) -> Payment:
     """The payment with this id.
 
     Raises:
-        RefusedError: there is no such payment.
+        NotFoundError: there is no such payment.
     """
-    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.base import NotFoundError
 
     found = store.payment(payment_id)
     if found is None:
-        raise RefusedError(f"no payment has the id {payment_id}; see `payment list`")
+        raise NotFoundError(f"no payment has the id {payment_id}; see `payment list`")
     return found
 
 
@@ -61,7 +95,7 @@ def concerns(payment: Payment, patron_ids: Collection[str]) -> bool:
     return any(party in patron_ids for party in parties)
 
 
-def payment_json(payment: Payment, zone: tzinfo) -> dict[str, Any]:
+def payment_json(payment: Payment, zone: tzinfo) -> PaymentJson:
     """A payment with the keys of C21; amounts are strings, the time is local with its offset."""
     relations = [line.relation for line in payment.lines if line.relation != "own"]
     return {
@@ -85,6 +119,11 @@ def payment_json(payment: Payment, zone: tzinfo) -> dict[str, Any]:
             for line in payment.lines
         ],
     }
+
+
+def shown_payment_json(payment: Payment, zone: tzinfo) -> ShownPaymentJson:
+    """The same for a single payment, with its card."""
+    return {**payment_json(payment, zone), "card": payment.card}
 
 
 def total_json(total: DayTotal) -> dict[str, Any]:

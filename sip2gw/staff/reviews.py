@@ -18,13 +18,13 @@ def find_review(store: Library, review_id: str) -> Review:
     """The entry with this id.
 
     Raises:
-        RefusedError: there is no such entry.
+        NotFoundError: there is no such entry.
     """
-    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.base import NotFoundError
 
     found = store.review(review_id)
     if found is None:
-        raise RefusedError(f"no entry has the id {review_id}; see `review list`")
+        raise NotFoundError(f"no entry has the id {review_id}; see `review list`")
     return found
 
 

@@ -1,6 +1,7 @@
-"""`python -m sip2gw.web LISTENER GATEWAY`: the process for HTTP, as the gateway starts it.
+"""`python -m sip2gw.web LISTENER GATEWAY FILE`: the process for HTTP, as the gateway starts it.
 
-Both are numbers of inherited descriptors: the listening socket and the connection to the gateway.
+LISTENER and GATEWAY are numbers of inherited descriptors: the listening socket and the connection
+to the gateway. FILE is the gateway's configuration, which only REST reads, when it is first asked.
 The log goes to standard error, and the gateway copies it into its own log.
 """
 
@@ -11,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 
@@ -18,23 +20,23 @@ NICENESS = 10
 """How far it yields to the gateway, with which it may have to share a core."""
 
 
-def main(listener: int, gateway: int) -> int:
+def main(listener: int, gateway: int, configuration: Path) -> int:
     """Serve until the gateway has gone; returns the exit status."""
     # A random secret will do: this process never logs a card.
     log = open_log(Redactor(os.urandom(32)), level="debug", log_format="json")
     try:
         with socket.socket(fileno=listener) as clients, socket.socket(fileno=gateway) as line:
-            return _serve(clients, line, log)
+            return _serve(clients, line, log, configuration)
     finally:
         log.close()
 
 
-def _serve(clients: socket.socket, gateway: socket.socket, log: Log) -> int:
+def _serve(clients: socket.socket, gateway: socket.socket, log: Log, configuration: Path) -> int:
     try:
         # Imported here, so that a missing package is logged like any other failure.
         from sip2gw.web.serving import serve
 
-        asyncio.run(serve(clients, gateway, log))
+        asyncio.run(serve(clients, gateway, log, configuration))
     except Exception as error:
         if isinstance(error, ImportError):
             error.add_note(f"cannot import {error.name}")
@@ -48,4 +50,4 @@ if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))

@@ -36,12 +36,15 @@ PROBES = ("/livez", "/readyz")
 """Exempt from that limit: a probe would take the 503 for the gateway's own answer. All waiting
 probes share one question to the gateway."""
 
+API = "/api/"
+"""What the paths of REST begin with."""
+
 Ask = Callable[[ControlRequest], Awaitable[AnyAnswer]]
 T = TypeVar("T", Alive, Numbers)
 
 
-def application(ask: Ask) -> ASGIApp:
-    """The application; `ask` puts its questions to the gateway."""
+def application(ask: Ask, api: ASGIApp | None = None) -> ASGIApp:
+    """The application; `ask` puts its questions to the gateway, and `api` is REST."""
     pages = _Pages(ask)
     app = Starlette(
         routes=[
@@ -52,7 +55,20 @@ def application(ask: Ask) -> ASGIApp:
         exception_handlers={HTTPException: _refuse},
     )
     app.router.redirect_slashes = False
-    return Limited(app)
+    limited = Limited(app)
+    return limited if api is None else _Fork(limited, api)
+
+
+class _Fork:
+    """REST for its paths, and our pages for all others; each has limits of its own."""
+
+    def __init__(self, pages: ASGIApp, api: ASGIApp) -> None:
+        self._pages, self._api = pages, api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one of them answer."""
+        app = self._api if scope["path"].startswith(API) else self._pages
+        await app(scope, receive, send)
 
 
 class _Pages:

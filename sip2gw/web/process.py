@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -130,8 +131,11 @@ class WebProcess:
         self._line: Adopted | None = None
         self._stopping = asyncio.Event()
 
-    async def start(self, address: Address, listener: socket.socket | None = None) -> str:
-        """Listen at `address` and start the process; returns the real `host:port`.
+    async def start(
+        self, address: Address, configuration: Path, listener: socket.socket | None = None
+    ) -> str:
+        """Listen at `address` and start the process, which may read `configuration`; returns the
+        real `host:port`.
 
         Args:
             listener: bound already, perhaps by another program; it is this object's from now on.
@@ -149,14 +153,16 @@ class WebProcess:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(address)) from None
         self.listener = found
-        self._running = asyncio.get_running_loop().create_task(self._keep_running(found))
+        self._running = asyncio.get_running_loop().create_task(
+            self._keep_running(found, configuration)
+        )
         return str(Address(address.host, found.getsockname()[1]))
 
-    async def _keep_running(self, listener: socket.socket) -> None:
+    async def _keep_running(self, listener: socket.socket, configuration: Path) -> None:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             started = loop.time()
-            status = await self._run(listener)
+            status = await self._run(listener, configuration)
             if self._stopping.is_set():
                 return
             failures = 1 if loop.time() - started >= LIVED_S else failures + 1
@@ -167,11 +173,11 @@ class WebProcess:
                 return
             self._on_restart()
 
-    async def _run(self, listener: socket.socket) -> int | str:
+    async def _run(self, listener: socket.socket, configuration: Path) -> int | str:
         """Run the process once; returns how it ended."""
         problem = ""
         try:
-            self._line = line = await self._begin(listener)
+            self._line = line = await self._begin(listener, configuration)
             if self._stopping.is_set():
                 line.close()
             await line.ended
@@ -181,14 +187,16 @@ class WebProcess:
         status = await asyncio.to_thread(self._reap)
         return problem or status
 
-    async def _begin(self, listener: socket.socket) -> Adopted:
+    async def _begin(self, listener: socket.socket, configuration: Path) -> Adopted:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         try:
             log, writing = _pipe()
             try:
                 await loop.connect_read_pipe(lambda: LogRelay(self._log), log)
-                self._process = await asyncio.to_thread(_spawn, listener, theirs, writing)
+                self._process = await asyncio.to_thread(
+                    _spawn, listener, theirs, writing, configuration
+                )
             finally:
                 os.close(writing)
             return await self._adopter.adopt(ours)
@@ -227,7 +235,10 @@ def _pipe() -> tuple[FileIO, int]:
     return FileIO(reading, "rb"), writing
 
 
-def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess.Popen[bytes]:
+def _spawn(
+    listener: socket.socket, line: socket.socket, log: int, configuration: Path
+) -> subprocess.Popen[bytes]:
     """Start the process with these descriptors; blocks until the program is loaded."""
     handed = (listener.fileno(), line.fileno())
-    return start_module("sip2gw.web", handed, handed, stderr=log)
+    arguments = (*handed, configuration)
+    return start_module("sip2gw.web", arguments, handed, stderr=log)

@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from starlette.types import ASGIApp
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sip2gw.control.channel import Channel
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.monitoring.uncaught import told_to
+from sip2gw.web.api.gate import Api
 from sip2gw.web.pages import application
 
 REQUEST_TIMEOUT_S = 10.0
@@ -121,12 +123,14 @@ def server_for(app: ASGIApp) -> _Server:
     )
 
 
-async def serve(listener: socket.socket, gateway: socket.socket, log: Log) -> None:
+async def serve(
+    listener: socket.socket, gateway: socket.socket, log: Log, configuration: Path
+) -> None:
     """Serve clients at `listener` with the answers of `gateway`, until the gateway has gone."""
     loop = asyncio.get_running_loop()
     with told_to(log, loop):
         _, channel = await loop.create_unix_connection(Channel, sock=gateway)
-        server = server_for(application(channel.ask))
+        server = server_for(application(channel.ask, Api(configuration, channel.ask)))
         channel.lost.add_done_callback(lambda lost: server.leave())
         summing_up = loop.create_task(_sum_up(log))
         try:

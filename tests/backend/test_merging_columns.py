@@ -46,12 +46,15 @@ STAYS = {
     "access_log.patron_id": "a passage stays as it was until its identity is erased",
     "journal.patron": "what was taken off line goes up as it was said",
     "review.patron": "a closed entry says what was so; the open ones move",
+    "audit.patron_id": "the log says under which record it was",
     "badge_change.patron_id": "the history says under which record it was",
     "support_message.object": "the card that it is about",
 }
 """Columns in which the former id may still stand, and why."""
 
 RECORDS = """
+    INSERT INTO audit (id, time, who, role, source, action, object, patron_id, address, outcome)
+        VALUES ('A1', 'x', 'desk', 'staff', 'rest', 'patron show', '', 'D1', '', 'done');
     INSERT INTO borrowed VALUES ('D1', 'title T1', '2027-01-01');
     INSERT INTO circulation (item_id, key, terminal, code, patron_id, position, expires, outcome,
         before) VALUES ('I3', 'k', 't', '11', 'D1', 1, 'x', '{}', '{}');

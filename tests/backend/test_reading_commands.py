@@ -31,6 +31,7 @@ from sip2gw.cli.access import OPENS
 from sip2gw.cli.app import app
 from sip2gw.config import load_config
 from sip2gw.model import Block, BlockType
+from sip2gw.staff.actions import ACTIONS
 
 from .library import LIBRARY, NOW, load, open_library, open_postgres_library, order, pay_fee
 from .test_reviews import noted
@@ -61,6 +62,8 @@ networks = ["127.0.0.0/8"]
 """
 
 READING: dict[str, str] = {
+    "token list": "",
+    "audit": "",
     "check": "",
     "export": "",
     "explain": "--terminal kiosk-1 --card C1 --item I2",
@@ -132,6 +135,8 @@ class Scene:
     config: Path
     content: Callable[[], Any]
     """All of it, to be compared."""
+    rows: Callable[[], tuple[Any, int]]
+    """Those of all tables but the audit log, and how many that has."""
     ids: dict[str, str]
     """What stands for PAYMENT and REVIEW in the arguments."""
     database: str = ""
@@ -158,11 +163,19 @@ def all_refuse(scene: Scene, problem: str, *, check_warns: bool = False) -> None
 
 
 def all_work(scene: Scene) -> None:
-    """All reading commands work, and none changes anything."""
+    """All reading commands work, and none changes anything: those that show persons leave a line
+    in the audit log each, and nothing else (B83)."""
+    in_the_log = [words for words in READING if words in ACTIONS and ACTIONS[words].is_audited]
     with unchanged(scene):
         for words in READING:
-            result = scene.run(words)
-            assert result.exit_code == 0, (words, result.output)
+            if words not in in_the_log:
+                result = scene.run(words)
+                assert result.exit_code == 0, (words, result.output)
+    before, lines = scene.rows()
+    for words in in_the_log:
+        result = scene.run(words)
+        assert result.exit_code == 0, (words, result.output)
+    assert scene.rows() == (before, lines + len(in_the_log))
 
 
 @contextmanager
@@ -201,7 +214,16 @@ def sqlite_scene(tmp_path: Path) -> Scene:
         await store.close()
         return ids
 
-    return Scene(config, content, asyncio.run(make()))
+    def rows() -> tuple[Any, int]:
+        with closing(sqlite3.connect(tmp_path / "library.db")) as store:
+            names = [name for (name,) in store.execute(TABLES) if name != "audit"]
+            found = {name: store.execute(f"SELECT * FROM {name}").fetchall() for name in names}
+            return found, store.execute("SELECT COUNT(*) FROM audit").fetchone()[0]
+
+    return Scene(config, content, rows, asyncio.run(make()))
+
+
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
 
 
 @pytest.fixture
@@ -394,7 +416,12 @@ def postgres_scene(
     name = postgres.make_database(template)
     config = tmp_path / "sip2gw.toml"
     config.write_text(CONFIG.format(url=postgres.url(name)))
-    yield Scene(config, lambda: digest(postgres, name), ids, name)
+
+    def rows() -> tuple[Any, int]:
+        found = [row for row in digest(postgres, name) if row[0] != "public.audit"]
+        return found, postgres.run("SELECT COUNT(*) FROM audit", name)[0][0]
+
+    yield Scene(config, lambda: digest(postgres, name), rows, ids, name)
     postgres.drop_database(name)
 
 

@@ -66,6 +66,8 @@ COMMANDS = [
     ("alerts",),
     ("convert-config",),
     ("hash-password",),
+    *(("token", what) for what in ("add", "list", "revoke")),
+    ("audit",),
 ]
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.config import Config, load_config
+from sip2gw.config import Config, ConfigError, load_config
 from sip2gw.foundation.hashing import hash_password
 from sip2gw.model import RelationshipType
 
@@ -136,7 +136,7 @@ def test_the_shortest_file_names_the_institution_and_has_the_defaults_of_c81(loa
     assert config.relationships.rules.types == set(RelationshipType)
     assert config.store.is_sqlite
     assert config.tls is None
-    assert config.admin_token is None
+    assert config.tokens == {}
     assert dict(config.terminals) == {}
 
 
@@ -377,11 +377,19 @@ def test_a_credential_of_systemd_is_found(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "credentials").mkdir()
-    (tmp_path / "credentials" / "token").write_text("admin token\n")
+    (tmp_path / "credentials" / "token").write_text(f"{'x' * 32}\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", os.fspath(tmp_path / "credentials"))
-    config = load('[institution]\nid = "HUB"\n[admin]\ntoken_file = "$CREDENTIALS_DIRECTORY/token"')
-    assert config.admin_token is not None
-    assert config.admin_token.get_secret_value() == "admin token"
+    config = load(
+        '[institution]\nid = "HUB"\n[admin.tokens.tool]\nrole = "view"\n'
+        'token_file = "$CREDENTIALS_DIRECTORY/token"'
+    )
+    assert config.tokens["tool"].secret.get_secret_value() == "x" * 32
+
+
+def test_a_token_that_somebody_could_guess_is_refused(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x" * 31)
+    with pytest.raises(ConfigError, match=r"tokens.tool.token_file: has a token that is too short"):
+        load('[institution]\nid = "HUB"\n[admin.tokens.tool]\nrole = "view"\ntoken_file = "token"')
 
 
 def test_a_password_hash_is_kept_as_it_is(load: Load) -> None:

@@ -1,9 +1,10 @@
 """A terminal that comes from another worker: its first request waits, its login does not (C131)."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
-from harness import HANGS_S, ask_23
+from harness import CONFIG, HANGS_S, ask_23, running
 
 LOGIN = b"9300CNkiosk-1|COpw|\r"
 
@@ -59,11 +60,33 @@ async def test_a_later_request_waits_for_nothing(gateway, until):
     assert the_line(gateway)._until is None
 
 
+async def test_a_terminal_that_need_not_log_in_waits_as_well(tmp_path):
+    """B94, C134."""
+    config = CONFIG.replace(
+        '[terminals.kiosk-1]\nprofile = "kiosk"\nbranch = "MAIN"\npassword = "pw"\n',
+        '[terminals.kiosk-1]\nprofile = "kiosk"\nbranch = "MAIN"\n'
+        'login_required = false\nnetworks = ["127.0.0.0/8"]\n',
+    )
+    async with running(tmp_path, config=config) as gateway:
+        until = asyncio.get_running_loop().create_future()
+        gateway.app.server._connected.settled = lambda line: until
+        kiosk = await gateway.connect()
+        await kiosk.send(ask_23("1001"))
+        await turns()
+        assert the_line(gateway).terminal_name == "kiosk-1"
+        assert gateway.metrics.requests["23", "kiosk", "ok"] == 0
+        until.set_result(None)
+        assert (await kiosk.read()).startswith("24")
+
+
 async def test_it_waits_no_longer_than_a_request_may_take(gateway, until):
     kiosk = await gateway.terminal("kiosk-1")
     await kiosk.send(ask_23("1001"))
     await turns()
-    gateway.clock.advance(gateway.app.config.server.request_timeout_s + 1)
+    for seconds in (gateway.app.config.server.request_timeout_s, 0.1):
+        gateway.app.server._sweep()
+        assert not until.done()
+        gateway.clock.advance(seconds)
     gateway.app.server._sweep()
     assert (await kiosk.read()).startswith("24")
     assert until.cancelled()
@@ -87,6 +110,21 @@ async def test_a_line_that_is_to_close_does_when_it_need_not_wait_any_more(gatew
     assert await kiosk.ended()
     assert resting.done()
     assert gateway.metrics.requests["23", "kiosk", "ok"] == 0
+
+
+async def test_a_line_that_closes_is_at_rest_before_its_terminal_has_read_everything(
+    gateway, until
+):
+    await gateway.terminal("kiosk-1")
+    line = the_line(gateway)
+    transport = line._transport
+    line._transport = SimpleNamespace(is_closing=lambda: False, close=lambda: None)
+    resting = line.at_rest()
+    line.close_when_done("replaced")
+    until.set_result(None)
+    await turns()
+    assert resting.done()
+    transport.close()
 
 
 async def test_a_line_is_at_rest_unless_a_request_runs(gateway, until):

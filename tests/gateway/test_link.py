@@ -102,6 +102,20 @@ async def test_nobody_waits_for_a_side_that_does_not_read_and_nothing_is_lost():
     worker.link.close()
 
 
+async def test_what_comes_when_there_is_room_again_does_not_overtake_what_waits():
+    ours, theirs = link_pair()
+    parent = Side(ours)
+    for number in range(2_000):
+        parent.link.tell(Line(number, "x" * 500))
+    early = [theirs.recv(1_000) for _ in range(100)]  # and the loop has not noticed yet
+    parent.link.tell(Line(2_000))
+    worker = Side(theirs)
+    assert (await worker.has(1_901))[-1] == Line(2_000)
+    assert len(early) == 100
+    parent.link.close()
+    worker.link.close()
+
+
 async def test_a_side_that_leaves_too_much_unread_loses_the_link(monkeypatch):
     monkeypatch.setattr(links, "UNSENT_MAX", 10)
     ours, theirs = link_pair()

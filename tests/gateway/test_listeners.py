@@ -5,10 +5,10 @@ import errno
 import socket
 
 import pytest
-from harness import Terminal
+from harness import HANGS_S, Terminal, settled
 
 from sip2gw.config import Address, Listener
-from sip2gw.serving.arrivals import RECEIVE_BYTES
+from sip2gw.serving.arrivals import RECEIVE_BYTES, Arrival
 from sip2gw.serving.listeners import Bound, bind
 
 HERE = Listener(Address("127.0.0.1", 0))
@@ -42,6 +42,16 @@ async def test_each_address_gets_a_socket_and_lines_inherit_its_small_buffer(gat
     for line in gateway.app.server._lines.values():
         sock = line._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * RECEIVE_BYTES
+
+
+async def test_the_kernel_looks_after_lines_that_are_silent(gateway):
+    """B14: a half-open connection is noticed."""
+    kiosk = await gateway.terminal("kiosk-1")
+    (line,) = gateway.app.server._lines.values()
+    sock = line._transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+    kiosk.close()
 
 
 async def test_when_one_address_is_taken_none_is_bound():
@@ -92,6 +102,25 @@ async def test_an_ipv6_address_leaves_the_ipv4_ones_to_others():
         pytest.skip("no IPv6 here")
     with one.sock as sock:
         assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+async def test_a_line_that_is_to_end_before_it_can_speak_ends(gateway):
+    """It was handed over, and a sweep or a drain came before the loop had made its transport."""
+    ours, terminals = socket.socketpair()
+    ours.setblocking(False)
+    terminals.setblocking(False)
+    state = gateway.app.state
+    state.doorkeeper.take_place()
+    state.doorkeeper.enter("192.0.2.7")
+    gateway.app.server.take(Arrival(ours, "192.0.2.7", HERE, gateway.clock.monotonic()))
+    (line,) = gateway.app.server._lines.values()
+    line.close("login_timeout")
+    with terminals:
+        async with asyncio.timeout(HANGS_S):
+            assert await asyncio.get_running_loop().sock_recv(terminals, 10) == b""
+    await settled(lambda: not gateway.app.server._lines)
+    assert state.doorkeeper._lines == 0
+    assert gateway.metrics.tls_handshake_failures == {}, "it was plain"
 
 
 async def test_all_that_lines_have_in_common_is_the_one_state_of_the_process(gateway):

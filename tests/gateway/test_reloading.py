@@ -204,9 +204,9 @@ async def test_other_peers_go_on_and_the_one_who_asked_gets_its_answers_in_order
     assert gateway.app.config.institution.name == "Hub Library"
     reading.go_on(2)
     assert await answer(ours) == Reloaded([], [])
-    assert await answer(ours) == Alive(ready=True)
+    assert await answer(ours) == Alive(ready=True, reloads=1)
     assert await answer(ours) == Reloaded([], [])
-    assert await answer(ours) == Alive(ready=True)
+    assert await answer(ours) == Alive(ready=True, reloads=2)
     assert reading.times == 2
 
 

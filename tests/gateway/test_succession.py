@@ -5,16 +5,20 @@ With real processes: `tests/e2e/test_handover.py`.
 
 import asyncio
 import os
+import socket
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+from harness import CONFIG, running
 
 from sip2gw.control import lending
 from sip2gw.control.client import Control, RefusedError
 from sip2gw.control.messages import Lend, Lent, Ping, TakeOver
 from sip2gw.daemon import signals
 from sip2gw.daemon.handover import succession
+from sip2gw.daemon.handover.sockets import SocketError
 from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
 
 
@@ -30,20 +34,25 @@ class Follower:
             return await start.take()
 
 
-@pytest_asyncio.fixture
-async def config(gateway):
-    """Of a gateway that runs and can be told to end; it does so as in `App.run`."""
-    app = gateway.app
+@asynccontextmanager
+async def ending(app):
+    """A gateway that can be told to end, and does so as in `App.run`; its configuration."""
     await app.operators.open_socket(app.config.socket_path)
 
     async def end():
         await app._stopping.wait()
         await app.stop()
 
-    ending = asyncio.create_task(end())
+    until = asyncio.create_task(end())
     yield app.config
     app.drain()
-    await ending
+    await until
+
+
+@pytest_asyncio.fixture
+async def config(gateway):
+    async with ending(gateway.app) as config:
+        yield config
 
 
 def asked(config, *requests):
@@ -75,6 +84,23 @@ async def test_a_follower_gets_the_sockets_when_the_store_is_free(gateway, confi
         assert not config.socket_path.exists(), "the follower makes its own"
         (told,) = [line for line in gateway.logged() if line["event"] == "handed_over"]
         assert told["to"] == os.getpid()
+
+
+async def test_the_file_of_a_unix_socket_stays_and_is_the_followers(tmp_path):
+    both = CONFIG.replace('"127.0.0.1:0"]', '"127.0.0.1:0", "unix:sip2"]')
+    async with running(tmp_path, config=both) as gateway, ending(gateway.app) as config:
+        tcp, unix = (await Follower(config).take()).terminals
+        tcp.close()
+        assert (tmp_path / "sip2").exists()
+        unix.close()
+        assert not (tmp_path / "sip2").exists()
+
+
+async def test_what_systemd_hands_over_in_vain_is_closed(config):
+    stray = socket.create_server(("127.0.0.2", 0))
+    with pytest.raises(SocketError, match="which neither"):
+        await Follower(config, [stray]).take()
+    assert stray.fileno() == -1
 
 
 async def test_another_configuration_that_names_the_same_socket_gets_nothing(gateway, config):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from harness import NOON
+from harness import HANGS_S, NOON
 from together import World, at_once
 
 from sip2gw.authentication.guesses import Guesses, PinRules
@@ -96,6 +96,28 @@ class TestTakeOver:
         lines = [second.login("auth-1", allowed=2) for _ in range(2)]
         await world.quiet()
         assert [line.closed_for for line in lines] == [None, None]
+
+    async def test_after_a_reload_another_number_is_allowed(self):
+        world = World(3)
+        lines = [worker.login("auth-1", allowed=0) for worker in world.workers]
+        await world.quiet()
+        lines.append(world.workers[0].login("auth-1", allowed=2))
+        await world.quiet()
+        assert [line.closed_for is None for line in lines] == [False, False, True, True]
+
+    async def test_a_line_that_became_another_terminals_replaces_its_line(self):
+        world = World()
+        first, second = world.workers
+        theirs = first.login("kiosk-2")
+        line = second.login("kiosk-1")
+        await world.quiet()
+        second.state.connected.leave("kiosk-1", line)
+        second.state.connected.join("kiosk-2", line, 1)
+        again = first.login("kiosk-1")
+        await world.quiet()
+        assert theirs.closed_for is not None
+        assert line.closed_for is None
+        assert again.closed_for is None
 
     async def test_a_terminal_that_logs_in_again_on_its_line_keeps_it(self):
         world = World()
@@ -204,6 +226,19 @@ class TestBarrier:
         assert not waits.settled.done()
         second.lines.take_replace(Replace("door-1", waits.number, "192.0.2.3"))
         assert waits.settled.done()
+
+    async def test_a_line_that_logs_in_again_waits_for_its_own_login(self):
+        world = World()
+        first, second = world.workers
+        first.login("door-1").begin()
+        await world.quiet()
+        line = second.login("door-2")
+        second.state.connected.leave("door-2", line)
+        second.state.connected.join("door-1", line, 1)
+        settled = second.state.connected.settled(line)
+        await world.quiet()  # nothing was to be waited for at the first login
+        assert settled is not None
+        assert not settled.done()
 
     async def test_only_requests_on_lines_replaced_until_now_are_waited_for(self):
         worker = World(1).workers[0]
@@ -595,8 +630,15 @@ class TestUnwritten:
             assert await self.do(world, counting) == number + 1
         assert all(one.is_locked("1001", FailedPins(), NOON) for one in both)
         assert all(one.has_failed("1001", FailedPins()) for one in both)
-        later = NOON + timedelta(minutes=15)
-        assert not any(one.is_locked("1001", FailedPins(), later) for one in both)
+
+    async def test_they_count_until_a_lock_after_the_last_of_them_would_end(self):
+        world = World()
+        both = [self.guesses(worker, Counts(), failures_max=2) for worker in world.workers]
+        for at, one in zip((NOON, NOON + timedelta(minutes=5)), both, strict=True):
+            await self.do(world, one.count("1001", FailedPins(), at, store_away=True))
+        for minutes, locked in ((19, True), (20, False)):
+            later = NOON + timedelta(minutes=minutes)
+            assert [one.is_locked("1001", FailedPins(), later) for one in both] == [locked] * 2
 
     async def test_a_right_pin_at_any_clears_them_at_all(self):
         world = World()
@@ -621,6 +663,20 @@ class TestUnwritten:
         assert counts.recorded == ["1001"] * 3
         assert first.unwritten == second.unwritten == {}
         assert not world.together._unwritten
+
+    async def test_what_another_worker_has_not_written_still_counts(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.authentication.guesses.WRITE_AGAIN_S", 0.02)
+        world = World()
+        first, second = (self.guesses(worker, Counts()) for worker in world.workers)
+        first._counts.works = True
+        await self.do(world, second.count("1001", FailedPins(), NOON))
+        await self.do(world, first.count("1001", FailedPins(), NOON, store_away=True))
+        async with asyncio.timeout(HANGS_S):
+            while first.writing:
+                await asyncio.sleep(0.005)
+                await world.quiet()
+        assert first.unwritten["1001"].failures == 0
+        assert first.unwritten["1001"].elsewhere == 1
 
     async def test_a_new_worker_hears_of_them(self):
         world = World()

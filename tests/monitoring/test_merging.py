@@ -30,9 +30,9 @@ def test_what_each_has_for_itself_adds_up():
     )
     one.logins["ok"], two.logins["ok"] = 10, 20
     one.connections["kiosk"], two.connections["kiosk"], two.connections["door"] = 1, 2, 4
-    one.timer("63").observe(0.001)
-    two.timer("63").observe(0.002)
-    two.timer("23").observe(0.002)
+    one.request_seconds["63"].observe(0.001)
+    two.request_seconds["63"].observe(0.002)
+    two.request_seconds["23"].observe(0.002)
     page = merged(families(one), families(two))
     assert sample(page, "unknown_fields", suffix="_total") == 5
     assert sample(page, "outcome_unknown") == 3  # each knows its own
@@ -69,7 +69,7 @@ def test_a_terminal_was_heard_when_any_heard_it_last():
 def test_of_one_that_has_ended_counts_and_moments_stay_and_states_go():
     ended = numbers(last_message={"kiosk-1": 300.0}, unknown_fields=4, patrons=100)
     ended.connections["kiosk"] = 7
-    ended.timer("63").observe(0.001)
+    ended.request_seconds["63"].observe(0.001)
     page = merged(families(numbers(patrons=90)), lasting(families(ended)))
     assert sample(page, "unknown_fields", suffix="_total") == 4
     assert sample(page, "request_seconds", "63", suffix="_count") == 1

@@ -35,6 +35,7 @@ PROGRAMS = (
     "observe",
     "units",
     "tls",
+    "workers",
 )
 
 

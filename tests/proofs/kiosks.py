@@ -18,6 +18,7 @@ class Kiosk:
     Args:
         connect: opens a line.
         question: the request with that number.
+        pause_s: between an answer and the next request.
     """
 
     def __init__(
@@ -26,7 +27,10 @@ class Kiosk:
         login: str,
         password: str,
         question: Callable[[int], str],
+        *,
+        pause_s: float = PAUSE_S,
     ) -> None:
+        self._pause_s = pause_s
         self._connect, self._question = connect, question
         self._login = f"9300CN{login}|CO{password}|"
         self.answers: dict[int, str] = {}
@@ -46,7 +50,7 @@ class Kiosk:
                 while not until.is_set():
                     self.answers[number] = await line.ask(self._question(number))
                     number = next(numbers)
-                    await asyncio.sleep(PAUSE_S)
+                    await asyncio.sleep(self._pause_s)
             line.close()
 
     @property

@@ -30,6 +30,7 @@ class End:
         """Everything that was told, message by message."""
         self.is_cut = False
         self._asked = {}
+        self._answering: set[asyncio.Future[Answered]] = set()
 
     def tell(self, message):
         self._send(None, message)
@@ -59,10 +60,17 @@ class End:
             return
         answer = receive(message)
         if number is not None:
-            asyncio.get_running_loop().create_task(other.answer(number, answer))
+            other.begin_to_answer(number, answer)
 
-    async def answer(self, number, answer):
-        self._send(number, await answer)
+    def begin_to_answer(self, number, answer):
+        answering = asyncio.ensure_future(answer)
+        self._answering.add(answering)
+        answering.add_done_callback(lambda done: self._answer(number, done))
+
+    def _answer(self, number, done):
+        self._answering.discard(done)
+        if not done.cancelled():
+            self._send(number, done.result())
 
     def answered(self, number, message):
         if not self._asked[number].done():
@@ -74,6 +82,8 @@ class End:
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(LinkLostError())
+        for answering in self._answering:
+            answering.cancel()
 
 
 class Line:

@@ -6,6 +6,7 @@ import io
 import json
 import socket
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +78,7 @@ async def listening():
     stream = io.BytesIO()
     log = Log(stream, Redactor(b"x" * 32))
     side = Side(listener.getsockname(), ours, log, stream)
-    serving_it = asyncio.create_task(serve(listener, theirs, log))
+    serving_it = asyncio.create_task(serve(listener, theirs, log, Path("nowhere.toml")))
     answering = asyncio.create_task(side.answer_pings())
     try:
         yield side
@@ -219,7 +220,7 @@ async def test_the_hostile_and_those_who_hang_up_leave_no_trace(capfd, reset):
 
 
 async def test_a_fault_of_ours_is_told_and_answered(capfd, monkeypatch):
-    def fail(ask):
+    def fail(ask, api):
         async def app(scope, receive, send):
             raise KeyError("4711")
 

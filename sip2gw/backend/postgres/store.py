@@ -19,6 +19,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -609,20 +610,22 @@ def open_postgres(
         BackendError: the store cannot be opened; the text says why.
     """
     address = Address(url, password, read_only=access == "read")
+    if access == "note":
+        with session_at(replace(address, read_only=True), Session) as looking:
+            insist_on_standing(looking, _WHERE, access)  # waits for no lock
     with session_at(address, Session) as session:
         session.insist_on_server()
         insist_on_standing(session, _WHERE, access)
-        if access != "read":
+        if access not in ("read", "note"):
             with session_at(address, Session) as other:
                 _insist_on_locks(session, other)
-        if access in ("write", "make"):
-            migrate(session)
+        is_new = access in ("write", "make") and migrate(session)
         if pin_secret_file is None:
             secret = pin_secret_in_store(session, make=access == "make")
         else:
             secret = pin_secret_in_file(session, pin_secret_file, make=access == "make")
         insist_on_currency(session, currency)
-    return PostgresStore(
+    store = PostgresStore(
         address,
         secret,
         role=role,
@@ -631,6 +634,8 @@ def open_postgres(
         timeout_s=timeout_s,
         connections_max=connections_max,
     )
+    store.is_new = is_new
+    return store
 
 
 def is_older(address: Address, access: Access) -> bool:

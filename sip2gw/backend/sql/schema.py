@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sip2gw.backend.sql.migrations import desk, library, members, money
+from sip2gw.backend.sql.migrations import desk, library, members, money, rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ MIGRATIONS = (
         append_only=("calendar_change",),
     ),
     Migration(30, "from which hash of a library system a PIN hash was made", members.PIN_ORIGIN),
+    Migration(31, "tokens, the audit log, answers to repeat", rights.TOKENS_AND_AUDIT),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

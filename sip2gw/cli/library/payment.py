@@ -32,10 +32,12 @@ from sip2gw.staff.patrons import find_patron
 from sip2gw.staff.payments import (
     MORE,
     REFUSED_KEYS,
+    PaymentJson,
     concerns,
     find_payment,
     payment_json,
     refused_json,
+    shown_payment_json,
     surplus_json,
     total_json,
 )
@@ -96,7 +98,7 @@ def list_payments(
         )
 
 
-def _in_one_row(told: dict[str, Any]) -> dict[str, Any]:
+def _in_one_row(told: PaymentJson) -> dict[str, Any]:
     lines = "; ".join(f"{line['fee']}={line['amount']}" for line in told["lines"])
     return {**told, "debtors": " ".join(told["debtors"]), "lines": lines}
 
@@ -109,7 +111,7 @@ def show(
     settings = configured(config)
     with opened_store(settings) as store:
         found = find_payment(store, payment_id)
-    told = {**payment_json(found, settings.zone), "card": found.card}
+    told = shown_payment_json(found, settings.zone)
     write_one(told, json, with_meaning("payment_type", PAYMENT_TYPES))
 
 

@@ -63,6 +63,10 @@ class Gateway(Lender, Protocol):
     def site(self) -> Site:
         """The terminals as they are configured now."""
 
+    @property
+    def reloads(self) -> int:
+        """How often another configuration has come into force."""
+
     def reload(self) -> asyncio.Future[Reloaded]:
         """Read the configuration again."""
 
@@ -91,7 +95,8 @@ class FleetOperations:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
-                return Alive(any(one.takes_turns and one.store_works for one in self._team.members))
+                is_ready = any(one.takes_turns and one.store_works for one in self._team.members)
+                return Alive(is_ready, self._gateway.reloads)
             case ReadNumbers():
                 return self._slow(self._numbers())
             case Reload():
@@ -127,7 +132,6 @@ class FleetOperations:
 
     def finish(self, given_up: list[str]) -> None:
         """Tell all peers that wait for it that the gateway has stopped."""
-        self.end_traces()
         for peer in self._wait_for_the_end:
             peer.tell(Drained(given_up))
         self._wait_for_the_end.clear()

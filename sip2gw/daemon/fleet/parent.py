@@ -42,7 +42,7 @@ HTTP_STOP_S = 4.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 15.0
 """Time for what each worker does after the last requests, and for what follows here."""
-WORKER_STOP_S = 11.0
+WORKER_STOP_S = 8.0
 """The part of it that a worker has; longer than all of its parts may take together."""
 
 
@@ -102,6 +102,8 @@ class Parent:
         self._take_sockets = take_sockets
         self._sockets = Sockets()
         self._handed_over = False
+        self.reloads = 0
+        """How often another configuration has come into force."""
         self._stopping = asyncio.Event()
         self._looking: list[asyncio.Task[None]] = []
         self.site: Site
@@ -128,11 +130,10 @@ class Parent:
                 self._sockets = await self._take_sockets()
                 await self.team.have_spools()
                 self.acceptor.listen(self._sockets.terminals)
+                await self._serve(on_ready)
         except BaseException:
             await self.team.end(0.0)
             raise
-        if not self._stopping.is_set():
-            await self._serve(on_ready)
         return await self._stop()
 
     async def _begin_workers(self) -> None:
@@ -216,6 +217,7 @@ class Parent:
         if config.log != self.config.log:
             self._log.configure(config.log.level, console=is_for_people(config.log.format))
         self.config, self.site = config, site
+        self.reloads += 1
         show(config, self.metrics, self._clock)
         await self.team.follow(config)
 

@@ -27,10 +27,10 @@ from sip2gw.shared.together.parent import Together
 LOOK_EVERY_S = 0.5
 """How often each worker is asked whether it takes its turns."""
 
-EXPECTED_S = 3.0
+EXPECTED_S = 5.0
 """So long connections wait for a worker that was started, or whose predecessor has ended. One that
 ended before it served is not waited for again."""
-GO_WITHIN_S = 4.0
+GO_WITHIN_S = 2.5
 """Seconds in which a worker that has closed everything must be gone."""
 FOLLOW_WITHIN_S = 30.0
 """A worker that has a new configuration not in force by then is replaced."""

@@ -45,6 +45,13 @@ class Sockets:
             bound.adopted() if bound.sock in lent else bound for bound in self.terminals
         ]
 
+    def close(self) -> None:
+        """Let go of all of them."""
+        for bound in self.terminals:
+            bound.close()
+        if self.http is not None:
+            self.http.close()
+
     def open(self) -> list[socket.socket]:
         """All that nobody has closed."""
         known = (*(bound.sock for bound in self.terminals), self.http)
@@ -164,8 +171,7 @@ async def gather(wanted: Collection[Listener], http: Address | None, *offers: Of
         try:
             sockets.http = await _find_for_http(http, handed)
         except BaseException:
-            for bound in sockets.terminals:
-                bound.close()
+            sockets.close()
             raise
     return sockets
 

@@ -23,7 +23,13 @@ from sip2gw.config import Config
 from sip2gw.control.client import Control, NoGatewayError, RefusedError
 from sip2gw.control.messages import Drained, Draining, Lend, Lent, TakeOver
 from sip2gw.daemon import signals
-from sip2gw.daemon.handover.sockets import Offered, Sockets, gather, insist_on_nothing_left
+from sip2gw.daemon.handover.sockets import (
+    Offered,
+    SocketError,
+    Sockets,
+    gather,
+    insist_on_nothing_left,
+)
 from sip2gw.daemon.process import OnReady
 from sip2gw.monitoring.telemetry import Log
 
@@ -117,7 +123,11 @@ class Succession:
         with predecessor.control:
             sockets = await self._gather(Offered(predecessor.sockets))
             self._tell(f"sip2gw: taking over from process {predecessor.pid}\n")
-            await _unless_stopped(predecessor.leave, predecessor.control)
+            try:
+                await _unless_stopped(predecessor.leave, predecessor.control)
+            except BaseException:
+                sockets.close()
+                raise
         sockets.adopt(predecessor.sockets)
         self.taken_from = predecessor.pid
         return sockets
@@ -127,9 +137,13 @@ class Succession:
         http = admin.address if admin.enabled else None
         try:
             sockets = await gather(self._config.listeners, http, self._inherited, lent)
-            insist_on_nothing_left(self._inherited)
         finally:
             lent.close()
+        try:
+            insist_on_nothing_left(self._inherited)
+        except SocketError:
+            sockets.close()
+            raise
         return sockets
 
 
@@ -214,7 +228,8 @@ async def _unless_stopped(leave: Callable[[], None], control: Control) -> None:
 async def _turn_of(config: Config, tell: Callable[[str], object]) -> int | None:
     """The lock of the configuration file; None if it cannot be had, and then there are no turns."""
     try:
-        descriptor = os.open(config.path, os.O_RDONLY | os.O_CLOEXEC)
+        # Not to wait if it is a pipe (`--config <(…)`), which was read to its end.
+        descriptor = os.open(config.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     told, until = False, asyncio.get_running_loop().time() + TURN_WITHIN_S

@@ -44,7 +44,8 @@ class JointLines(Connected[L]):
         self._courier = courier
         self._monotonic = monotonic
         self._open: dict[int, L] = {}
-        self._unsettled: dict[int, asyncio.Future[None]] = {}
+        self._unsettled: dict[int, tuple[float, asyncio.Future[None]]] = {}
+        """When each line joined that may not begin yet, and what ends its wait."""
         self._leaving: dict[str, list[asyncio.Future[None]]] = {}
         """The requests on lines that were replaced meanwhile, by terminal."""
 
@@ -52,14 +53,15 @@ class JointLines(Connected[L]):
         """See `Connected`; which lines have to go comes from the parent."""
         super().join(terminal, line, 0)
         self._open[line.number] = line
-        self._unsettled[line.number] = asyncio.get_running_loop().create_future()
         now_s = self._monotonic()
+        self._unsettled[line.number] = (now_s, asyncio.get_running_loop().create_future())
         self._courier.tell(Joined(terminal, line.number, line.address, now_s, allowed))
         return ()
 
     def settled(self, line: L) -> asyncio.Future[None] | None:
         """See `Connected`; the line's deadline bounds the wait if another worker is stuck."""
-        return self._unsettled.get(line.number)
+        _, settled = self._unsettled.get(line.number, (0, None))
+        return settled
 
     def leave(self, terminal: str, line: L) -> None:
         """See `Connected`."""
@@ -70,18 +72,20 @@ class JointLines(Connected[L]):
 
     def take_settled(self, told: Settled) -> None:
         """Nothing that happened before the login is under way any more."""
-        self._settle(told.line)
+        joined_s, _ = self._unsettled.get(told.line, (0, None))
+        if told.at_s == joined_s:  # not that of an earlier login on the same line
+            self._settle(told.line)
 
     def _settle(self, number: int) -> None:
-        settled = self._unsettled.pop(number, None)
+        _, settled = self._unsettled.pop(number, (0, None))
         if settled is not None and not settled.done():
             settled.set_result(None)
 
     def take_replace(self, told: Replace) -> None:
         """A terminal has logged in once more: an older line has to go."""
         line = self._open.get(told.line)
-        if line is None:
-            return
+        if line is None or line not in self.of(told.terminal):
+            return  # it has ended, or is another terminal's now
         self.on_replaced(told.terminal, line, told.address)
         leaving = (*self._leaving.get(told.terminal, ()), line.at_rest())
         self._leaving[told.terminal] = [rest for rest in leaving if not rest.done()]

@@ -42,6 +42,8 @@ class Settled(Message, frozen=True):
     """To the worker: whatever happened elsewhere before this login has been told."""
 
     line: int
+    at_s: float
+    """Of the login."""
 
 
 class Replace(Message, frozen=True):

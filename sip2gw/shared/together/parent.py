@@ -235,18 +235,18 @@ class Together:
         if elsewhere:
             self._do(self._settle(side, told, elsewhere))
         else:
-            side.courier.tell(Settled(told.line))
+            side.courier.tell(Settled(told.line, told.at_s))
 
     async def _settle(self, side: Side, told: Joined, elsewhere: Sequence[Side]) -> None:
         """Let the terminal begin when nothing of its own is under way elsewhere.
 
-        Here nothing bounds the wait: whoever waits does (`TerminalLine.hold`), and a worker that
-        is stuck is killed.
+        Here nothing bounds the wait: whoever waits does (`TerminalLine.hold_next`), and a worker
+        that is stuck is killed.
         """
         asking = [other.courier.ask(Settle(told.terminal)) for other in elsewhere]
         await asyncio.gather(*asking, return_exceptions=True)
         self._lines.settled(told.terminal, elsewhere)
-        side.courier.tell(Settled(told.line))
+        side.courier.tell(Settled(told.line, told.at_s))
 
     def _replaced(self, side: Side, told: Replaced) -> None:
         if self._replacements.note(told.terminal, told.at_s, told.at_s):

@@ -325,6 +325,24 @@ PERSONAL = (
         deleted=False,
     ),
     Personal(
+        "audit",
+        "audit entry",
+        names("id"),
+        whose=names("patron_id"),
+        shown=names("time action object source outcome"),
+        rest=names("id who role address"),
+        texts=names("object"),
+        deleted=False,
+    ),
+    Personal(
+        "answered",
+        "answer to repeat",
+        names("token key"),
+        rest=names("token key request time status body"),
+        texts=names("key body"),
+        useless=True,
+    ),
+    Personal(
         "card", "card", names("number"), whose=names("patron_id number"), shown=names("state")
     ),
 )
@@ -351,6 +369,7 @@ IMPERSONAL: Mapping[str, str] = {
     "badge": "definitions of the library",
     "known_login": "terminals",
     "refused_more": "numbers of refused payments, by terminal and day",
+    "token": "names, roles and digests of tokens",
     "reveal": "the members of staff who looked at names in the door log",
     "calendar_change": "when and why members of staff changed the hours of a branch",
     "terminal_watch": "what staff were told of terminals, and when",

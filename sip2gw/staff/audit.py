@@ -1,0 +1,130 @@
+"""The audit log as staff write and read it (B83)."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from typing_extensions import TypedDict
+
+from sip2gw.model.rights import Act, AuditEntry
+from sip2gw.staff.actions import ACTIONS
+
+if TYPE_CHECKING:
+    from datetime import datetime, tzinfo
+
+    from sip2gw.backend.library import Library
+    from sip2gw.model.rights import Role, Source
+
+OBJECT_CHARACTERS_MAX = 100
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Does a piece of work and waits for it."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> T:
+        """Its result."""
+
+
+class AuditJson(TypedDict):
+    """Who read or changed what about whom, from where, and when."""
+
+    id: str
+    time: str
+    who: str
+    role: str
+    source: str
+    action: str
+    object: str
+    patron: str | None
+    address: str
+    outcome: str
+
+
+def audit_json(entry: AuditEntry, zone: tzinfo) -> AuditJson:
+    """A line of the log; the time is local with its offset."""
+    act = entry.act
+    return {
+        "id": entry.id,
+        "time": act.time.astimezone(zone).isoformat(),
+        "who": act.who,
+        "role": act.role.value,
+        "source": act.source,
+        "action": act.action,
+        "object": act.object,
+        "patron": act.patron or None,
+        "address": act.address,
+        "outcome": entry.outcome,
+    }
+
+
+def act_of(
+    action: str,
+    parameters: Mapping[str, Any],
+    *,
+    who: str,
+    role: Role,
+    source: Source,
+    now: datetime,
+    address: str = "",
+) -> Act:
+    """What somebody is about to do, as the log says it; `parameters` are those of the command."""
+    declared = ACTIONS[action]
+    return Act(
+        now,
+        who,
+        role,
+        source,
+        action,
+        object=_text(parameters.get(declared.object))[:OBJECT_CHARACTERS_MAX],
+        patron=_text(parameters.get(declared.patron)),
+        address=address,
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+@contextmanager
+def audited(
+    run: Run, store: Library, act: Act, refusals: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Write `act` down before it is done, and for a change what became of it.
+
+    Args:
+        run: does a piece of work of the store's.
+        store: has the log.
+        act: of which the log has a line.
+        refusals: errors beside `RefusedError` which say that nothing was done.
+
+    Raises:
+        BackendError: it cannot be written down, so it must not be done.
+    """
+    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.touched import noting_touched
+
+    refused: tuple[type[Exception], ...] = (RefusedError, *refusals)
+    if ACTIONS[act.action].does == "reads":
+        run(store.add_audit_entry(act, "done"))
+        yield
+        return
+    entry = run(store.add_audit_entry(act, "begun"))
+    with noting_touched() as touched:
+        try:
+            yield
+        except refused:
+            run(store.end_audit_entry(entry, "refused", ()))
+            raise
+        except Exception:
+            run(store.end_audit_entry(entry, "failed", touched))
+            raise
+        run(store.end_audit_entry(entry, "done", touched))
+
+
+def listed(entries: Iterator[AuditEntry], zone: tzinfo) -> Iterator[AuditJson]:
+    """All `entries` as JSON."""
+    return (audit_json(entry, zone) for entry in entries)

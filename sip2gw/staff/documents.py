@@ -1,0 +1,63 @@
+"""What the JSON documents of commands and REST have in common (C21, B84).
+
+A document is a `TypedDict`: the type checker holds the functions that make it to its keys, and REST
+describes them by it. Keys about patrons are marked, so that who may not see persons gets the same
+document without them (C176).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import GenericAlias
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from typing_extensions import TypedDict, is_typeddict
+
+
+class AboutPerson:
+    """Marks a key that says something about a patron."""
+
+
+Person = Annotated[str | None, AboutPerson()]
+"""A patron, a card or a name; null for who may not see persons."""
+Persons = Annotated[list[str], AboutPerson()]
+"""Several of them; empty for who may not see persons."""
+
+
+def document_of(record: type[Any]) -> Any:
+    """The document whose keys are the fields of the class `record`."""
+    made = TypedDict(record.__name__, get_type_hints(record))  # type: ignore[misc]
+    made.__doc__ = record.__doc__
+    return made
+
+
+def without_persons(document: Any, kind: Any) -> Any:
+    """`document`, of the type `kind`, without what is about patrons."""
+    if isinstance(document, list):
+        (inner,) = get_args(kind) or (None,)
+        return [without_persons(one, inner) for one in document]
+    if not isinstance(document, dict):
+        return document
+    hints = _hints(kind)
+    return {key: _shown(value, hints.get(key)) for key, value in document.items()}
+
+
+def _shown(value: Any, hint: Any) -> Any:
+    if get_origin(hint) is Annotated and any(
+        isinstance(one, AboutPerson) for one in hint.__metadata__
+    ):
+        return [] if isinstance(value, list) else None
+    return without_persons(value, hint)
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The keys of a document; those of a page of documents are those of its own type."""
+    origin = get_origin(kind)
+    if origin is not None and is_typeddict(origin):
+        (inner,) = get_args(kind)
+        return {
+            key: GenericAlias(list, (inner,)) if get_origin(hint) is list else hint
+            for key, hint in get_type_hints(origin, include_extras=True).items()
+        }
+    return get_type_hints(kind, include_extras=True) if is_typeddict(kind) else {}

@@ -1,0 +1,1 @@
+"""All resources, one module for each heading of the description."""

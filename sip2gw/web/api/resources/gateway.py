@@ -1,0 +1,60 @@
+"""`/reload`, `/upstream`: the running gateway and the library system behind it (B86, C157)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from sip2gw.backend.system import AccountState
+from sip2gw.control.messages import Reload, Reloaded, UpstreamAccounts, UpstreamStatus
+from sip2gw.staff.documents import document_of
+from sip2gw.web.api.paging import Cursor, Limit, Page, page, page_of
+from sip2gw.web.api.problems import ProblemError
+from sip2gw.web.api.resource import Asks, Resources
+
+resources = Resources("gateway")
+
+RELOAD_WITHIN_S = 9.0
+"""A request has ten seconds in all."""
+
+AccountJson = document_of(AccountState)
+
+
+class ReloadedJson(TypedDict):
+    """The new configuration is in force."""
+
+    needs_restart: list[str]
+    """Keys whose new value takes effect only after a restart."""
+
+
+@resources.post("/reload", "reload")
+def reload(asked: Asks) -> ReloadedJson:
+    """Let the gateway read its configuration again; no terminal is disconnected.
+
+    409 with all problems if it is not valid: the old one stays in force.
+    """
+    with asked.desk.asking_apart(Reload(), RELOAD_WITHIN_S) as (_, answer):
+        assert isinstance(answer, Reloaded)
+    if answer.problems:
+        raise ProblemError(
+            409,
+            "the configuration is not valid; the old one stays in force",
+            problems=[{"where": "configuration", "problem": one} for one in answer.problems],
+        )
+    return {"needs_restart": answer.needs_restart}
+
+
+@resources.get("/upstream", "upstream status", answers=page_of(AccountJson))
+def upstream_status(asked: Asks, limit: Limit = 100, cursor: Cursor = None) -> Page[Any]:
+    """Show how the gateway's accounts at the library system are doing, by name."""
+    answer = asked.ask(UpstreamStatus())
+    assert isinstance(answer, UpstreamAccounts)
+    return page(
+        sorted(answer.accounts, key=lambda one: one.account),
+        limit,
+        cursor,
+        key=lambda one: (one.account,),
+        told=asdict,
+    )
