@@ -81,6 +81,10 @@ class Resources:
         """Declare a change that may be repeated; see `_declare`."""
         return self._declare("PUT", path, words, **options)
 
+    def patch(self, path: str, words: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        """Declare a change of some keys; see `_declare`."""
+        return self._declare("PATCH", path, words, **options)
+
     def delete(self, path: str, words: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Declare a removal; see `_declare`."""
         return self._declare("DELETE", path, words, **options)
