@@ -226,9 +226,9 @@ def _value(field: FieldInfo, given: Any, currency: str, *, nothing: str | None) 
     if given == nothing and not field.required:
         return field.default
     try:
-        if is_text and isinstance(field.default, tuple):
-            given = msgspec.json.decode(given)
-        value = msgspec.convert(given, field.type, strict=not is_text)
+        is_list = isinstance(field.default, tuple)
+        value = msgspec.json.decode(given) if is_text and is_list else given
+        value = msgspec.convert(value, field.type, strict=not is_text)
         return read_amount(name, value, currency) if name in MEMBERSHIP_AMOUNTS else value
     except msgspec.MsgspecError as error:
         raise RefusedError(f"{_told(name, given)}: {misfit_of(MembershipLine, error)}") from None
