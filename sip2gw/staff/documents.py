@@ -44,6 +44,8 @@ def document_of_struct(record: type[Any]) -> Any:
 def _document_in(kind: Any) -> Any:
     import msgspec
 
+    if get_origin(kind) is Annotated:
+        return _document_in(get_args(kind)[0])
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return document_of_struct(kind)
     if get_origin(kind) is tuple:
