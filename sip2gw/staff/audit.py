@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -89,19 +89,32 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
+def _is_refused(error: Exception) -> bool:
+    from sip2gw.backend.base import RefusedError
+
+    return isinstance(error, RefusedError)
+
+
 @contextmanager
-def audited(run: Run, store: Library, act: Act, *, reads: bool | None = None) -> Iterator[None]:
+def audited(
+    run: Run,
+    store: Library,
+    act: Act,
+    *,
+    reads: bool | None = None,
+    is_refusal: Callable[[Exception], bool] = _is_refused,
+) -> Iterator[None]:
     """Write `act` down before it is done, and for a change what became of it.
 
     Args:
         run: does a piece of work of the store's.
         store: has the log.
         reads: whether nothing is changed; by default as declared.
+        is_refusal: whether an error means that nothing was changed.
 
     Raises:
         BackendError: it cannot be written down, so it must not be done.
     """
-    from sip2gw.backend.base import RefusedError
     from sip2gw.backend.touched import noting_touched
 
     if reads or (reads is None and ACTIONS[act.action].does == "reads"):
@@ -112,11 +125,11 @@ def audited(run: Run, store: Library, act: Act, *, reads: bool | None = None) ->
     with noting_touched() as touched:
         try:
             yield
-        except RefusedError:
-            run(store.end_audit_entry(entry, "refused", ()))
-            raise
-        except Exception:
-            run(store.end_audit_entry(entry, "failed", touched))
+        except Exception as error:
+            if is_refusal(error):
+                run(store.end_audit_entry(entry, "refused", ()))
+            else:
+                run(store.end_audit_entry(entry, "failed", touched))
             raise
         run(store.end_audit_entry(entry, "done", touched))
 

@@ -10,11 +10,13 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import wraps
+from http import HTTPStatus
 from typing import Annotated, Any, get_type_hints
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
+from sip2gw.backend.base import RefusedError
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, Action
 from sip2gw.staff.audit import act_of, audited
@@ -184,7 +186,8 @@ def _named(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, Any]) -> Any:
-    """Writes the action down before it is done; who sees no persons reads nothing of them."""
+    """Writes the action down before it is done; who sees no persons reads nothing of them, and
+    a dry run changes nothing."""
     reads_nothing = action.does == "reads" and not asked.caller.sees_persons
     if not action.is_audited or reads_nothing:
         return nullcontext()
@@ -197,4 +200,14 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
         now=asked.now,
         address=asked.caller.address,
     )
-    return audited(asked.run, asked.store, act)
+    if named.get("dry_run"):
+        asked.run(asked.store.add_audit_entry(act, "rehearsed"))
+        return nullcontext()
+    return audited(asked.run, asked.store, act, is_refusal=_is_refusal)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether nothing was changed; what did not answer may have done it."""
+    if isinstance(error, ProblemError):
+        return error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, RefusedError)

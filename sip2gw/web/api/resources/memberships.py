@@ -67,7 +67,9 @@ def show_membership(asked: Asks, code: Code, response: Response) -> Any:
     return _told(asked, code, response)
 
 
-@resources.post("/memberships", "membership add", answers=GenericAlias(list, (MembershipJson,)), status=201)
+@resources.post(
+    "/memberships", "membership add", answers=GenericAlias(list, (MembershipJson,)), status=201
+)
 def add_memberships(
     asked: Asks,
     new: Annotated[list[NewMembership], Body(min_length=1, max_length=1_000, examples=[[_NEW]])],

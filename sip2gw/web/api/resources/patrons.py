@@ -27,9 +27,6 @@ from sip2gw.web.api.resource import Asks, Resources
 
 resources = Resources("patrons")
 
-_PLACE_DIGITS = 9
-"""So that the places of a report's rows have the order of their texts."""
-
 
 class NewPin(BaseModel):
     """A PIN; it comes in a body only, and is told to nobody again."""
@@ -55,6 +52,12 @@ class SetBlockJson(BlockJson):
     """A block that has been set."""
 
     patron: str
+
+
+class ReportJson(TypedDict):
+    """All that is kept of a patron."""
+
+    entries: list[dict[str, Any]]
 
 
 class Former(BaseModel):
@@ -140,23 +143,15 @@ def unblock_patron(asked: Asks, patron_id: PatronId) -> UnblockedJson:
 
 
 @resources.get("/patrons/{patron_id}/report", "patron report")
-def report_patron(
-    asked: Asks, patron_id: PatronId, limit: Limit = 1_000, cursor: Cursor = None
-) -> Page[dict[str, Any]]:
+def report_patron(asked: Asks, patron_id: PatronId) -> ReportJson:
     """Tell all that the store keeps of a patron, for the person who asks for it.
 
     That is the record and everything that names the patron or a card of theirs, also in notes about
-    others, but not the PIN's hash. Each entry says its `kind`.
+    others, but not the PIN's hash. Each entry says its `kind`. It comes as a whole: this reading is
+    in it, too, so pages would not fit together.
     """
     rows = asked.store.personal_data(patron_id)
-    told = report_json(rows, asked.config.institution.currency, asked.zone)
-    return page(
-        enumerate(told),
-        limit,
-        cursor,
-        key=lambda entry: (str(entry[0]).zfill(_PLACE_DIGITS),),
-        told=lambda entry: entry[1],
-    )
+    return {"entries": list(report_json(rows, asked.config.institution.currency, asked.zone))}
 
 
 @resources.delete("/patrons/{patron_id}", "patron forget")
