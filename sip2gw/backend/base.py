@@ -48,10 +48,11 @@ from sip2gw.texts.payments import PaymentTexts
 Role = Literal["daemon", "command"]
 """Who works on a store: a gateway, which is alone on a SQLite store, or a command beside it."""
 
-Access = Literal["read", "rehearse", "write", "make"]
+Access = Literal["read", "note", "rehearse", "write", "make"]
 """What the one who opens a store may do to it (C135).
 
-`read` changes nothing, not even a byte of the files. `rehearse` does the same, but may stage rows
+`read` changes nothing, not even a byte of the files. `note` writes the audit log, and nothing else
+(B83). `rehearse` changes nothing, but may stage rows
 in temporary tables. `write` also brings an older store up to date. `make` also makes a new one.
 """
 

@@ -213,6 +213,8 @@ class Library(Sendings, SharedPayments, Backend, Database):
     claimant: str
     """The name under which a gateway claims what one at a time does. On SQLite there is only ever
     one gateway, so what an earlier process has claimed is free."""
+    is_new = False
+    """Whether it was made when it was opened."""
 
     add_to_journal = _written(journal.add)
     claim_journalled = _written(journal.claim)

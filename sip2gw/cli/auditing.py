@@ -14,6 +14,7 @@ from sip2gw.cli.access import running_command
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
+    from sip2gw.model.rights import Act
 
 T = TypeVar("T")
 
@@ -38,27 +39,20 @@ def account() -> str:
         return f"uid {os.getuid()}"
 
 
-@contextmanager
-def noted(config: Config, store: Library) -> Iterator[None]:
-    """Write the running command into the audit log of `store` before it goes on.
+def _act() -> Act | None:
+    """The running command as the log says it; None if the log has no line of it.
 
-    Who only reads has opened the store so that nothing can be changed; the log is then written on a
-    connection of its own. A rehearsal of an import shows nothing of the store.
-
-    Raises:
-        BackendError: it cannot be written, so nothing is shown and nothing is done.
+    A rehearsal of an import shows nothing of the store.
     """
     from sip2gw.model.rights import Role
     from sip2gw.staff.actions import ACTIONS
+    from sip2gw.staff.audit import act_of
 
     command = running_command()
     action = ACTIONS.get(command.words)
     if action is None or not action.is_audited or command.access == "rehearse":
-        yield
-        return
-    from sip2gw.staff.audit import act_of, audited
-
-    act = act_of(
+        return None
+    return act_of(
         command.words,
         command.parameters,
         who=account(),
@@ -66,23 +60,44 @@ def noted(config: Config, store: Library) -> Iterator[None]:
         source="command",
         now=datetime.now(UTC),
     )
-    if command.access != "read":
-        with audited(run, store, act):
-            yield
+
+
+def note_reading(config: Config) -> None:
+    """Write a command that only reads into the audit log, before its store is opened for it.
+
+    Who reads opens the store so that nothing in it can be changed, and SQLite would let no other
+    connection of this process change anything while it is open.
+
+    Raises:
+        BackendError: it cannot be written, so nothing is shown.
+    """
+    act = _act() if running_command().access == "read" else None
+    if act is None:
         return
-    with _open_for_the_log(config) as log, audited(run, log, act, reads=True):
-        pass
-    yield
+    from sip2gw.backend.database import telling
+    from sip2gw.backend.factory import open_backend
+    from sip2gw.staff.audit import outcome_of_looking
+
+    store = open_backend(config, "command", "note").store
+    try:
+        with telling("nothing is shown, because the audit log cannot be written", "try again"):
+            run(store.add_audit_entry(act, outcome_of_looking(act)))
+    finally:
+        run(store.close())
 
 
 @contextmanager
-def _open_for_the_log(config: Config) -> Iterator[Library]:
-    from sip2gw.backend.database import telling
-    from sip2gw.backend.factory import open_backend
+def noted_change(store: Library) -> Iterator[None]:
+    """Write a command that changes something into the audit log, and what became of it.
 
-    with telling("the audit log cannot be written, so nothing is shown", "see docs/how-to/rest.md"):
-        store = open_backend(config, "command", "write").store
-        try:
-            yield store
-        finally:
-            run(store.close())
+    Raises:
+        BackendError: it cannot be written, so nothing is done.
+    """
+    act = _act() if running_command().access != "read" else None
+    if act is None:
+        yield
+        return
+    from sip2gw.staff.audit import audited
+
+    with audited(run, store, act):
+        yield

@@ -16,7 +16,7 @@ import typer
 
 from sip2gw.cli.access import running_access
 from sip2gw.cli.auditing import account as account
-from sip2gw.cli.auditing import noted
+from sip2gw.cli.auditing import note_reading, noted_change
 from sip2gw.cli.auditing import run as run
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.cli.meanings import Shown
@@ -85,7 +85,7 @@ def opened(config: Config) -> Iterator[Opened]:
     Raises:
         BackendError: the store cannot be opened.
     """
-    with _opening(config) as found, noted(config, found.store):
+    with _opening(config) as found, noted_change(found.store):
         yield found
 
 
@@ -98,7 +98,7 @@ def opened_store(config: Config) -> Iterator[Library]:
     """
     with _opening(config) as found:
         try:
-            with noted(config, found.store):
+            with noted_change(found.store):
                 yield found.store
         finally:
             run(found.store.close())
@@ -111,6 +111,7 @@ def _opening(config: Config) -> Iterator[Opened]:
     file = store_file(config)
     with nullcontext() if file is None else as_owner(file):
         with telling(say, f"sip2gw: waiting for the database {store_name(config)}"):
+            note_reading(config)
             found = open_backend(config, "command", running_access())
         yield found
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sip2gw.cli.access import running_access
-from sip2gw.cli.common import ConfigOption, configured
+from sip2gw.cli.common import ConfigOption, configured, opened_store
+
+if TYPE_CHECKING:
+    from sip2gw.config import Config
 
 
 def serve(
@@ -29,6 +33,17 @@ def serve(
     not an empty library that refuses everybody.
     """
     settings = configured(config)
+    if create:
+        _make_store(settings)
     from sip2gw.daemon.app import serve as run
 
     raise typer.Exit(run(settings, access=running_access()))
+
+
+def _make_store(config: Config) -> None:
+    """Make the store if there is none, and tell a person its first token."""
+    from sip2gw.cli.first_token import tell_first_token
+
+    if sys.stderr.isatty():
+        with opened_store(config) as store:
+            tell_first_token(store, config)

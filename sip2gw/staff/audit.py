@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from sip2gw.backend.library import Library
-    from sip2gw.model.rights import Role, Source
+    from sip2gw.model.rights import AuditOutcome, Role, Source
 
 OBJECT_CHARACTERS_MAX = 100
 
@@ -89,6 +89,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
+def outcome_of_looking(act: Act) -> AuditOutcome:
+    """What the log says if nothing is changed: of a change it was a rehearsal."""
+    return "done" if ACTIONS[act.action].does == "reads" else "rehearsed"
+
+
 def _is_refused(error: Exception) -> bool:
     from sip2gw.backend.base import RefusedError
 
@@ -97,19 +102,14 @@ def _is_refused(error: Exception) -> bool:
 
 @contextmanager
 def audited(
-    run: Run,
-    store: Library,
-    act: Act,
-    *,
-    reads: bool | None = None,
-    is_refusal: Callable[[Exception], bool] = _is_refused,
+    run: Run, store: Library, act: Act, is_refusal: Callable[[Exception], bool] = _is_refused
 ) -> Iterator[None]:
     """Write `act` down before it is done, and for a change what became of it.
 
     Args:
         run: does a piece of work of the store's.
         store: has the log.
-        reads: whether nothing is changed; by default as declared.
+        act: of which the log has a line.
         is_refusal: whether an error means that nothing was changed.
 
     Raises:
@@ -117,8 +117,8 @@ def audited(
     """
     from sip2gw.backend.touched import noting_touched
 
-    if reads or (reads is None and ACTIONS[act.action].does == "reads"):
-        run(store.add_audit_entry(act, "done"))
+    if ACTIONS[act.action].does == "reads":
+        run(store.add_audit_entry(act, outcome_of_looking(act)))
         yield
         return
     entry = run(store.add_audit_entry(act, "begun"))

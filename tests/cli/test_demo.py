@@ -278,11 +278,12 @@ def test_the_library_fits_any_day(today: date) -> None:
 def test_a_person_at_a_terminal_gets_one_screen_unless_asked_for_more(
     more: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    alone._announce("127.0.0.1:6001", "127.0.0.1:9102", Path("sip2gw.toml"), more=more)
+    alone._announce("127.0.0.1:6001", "127.0.0.1:9102", Path("sip2gw.toml"), "s2g_x", more=more)
     printed = capsys.readouterr().out
     assert all(one.line in printed for one in (*TERMINALS, *PEOPLE))
     shown = [one for one in DIALOGUES if one.outcome in printed]
     assert {one.login for one in shown} >= {"door-1", "kiosk-1", "cash-1", "sorter-1"}
     assert (len(shown) == len(DIALOGUES)) == more
     assert ("demo --more" in printed) != more
+    assert "with the token s2g_x" in printed
     assert more or len(printed.splitlines()) <= 55

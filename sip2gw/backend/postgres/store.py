@@ -611,14 +611,13 @@ def open_postgres(
         if access != "read":
             with session_at(address, Session) as other:
                 _insist_on_locks(session, other)
-        if access in ("write", "make"):
-            migrate(session)
+        is_new = access in ("write", "make") and migrate(session)
         if pin_secret_file is None:
             secret = pin_secret_in_store(session, make=access == "make")
         else:
             secret = pin_secret_in_file(session, pin_secret_file, make=access == "make")
         insist_on_currency(session, currency)
-    return PostgresStore(
+    store = PostgresStore(
         address,
         secret,
         role=role,
@@ -626,6 +625,8 @@ def open_postgres(
         timeout_s=timeout_s,
         connections_max=connections_max,
     )
+    store.is_new = is_new
+    return store
 
 
 _WHERE = "the database of store.url"

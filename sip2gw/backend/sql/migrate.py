@@ -25,14 +25,15 @@ def schema_number(connection: Connection) -> int:
     return int(connection.execute(_CURRENT).fetchone()[0])
 
 
-def migrate(connection: Connection) -> None:
-    """Run the missing migrations, all or none, under the write lock.
+def migrate(connection: Connection) -> bool:
+    """Run the missing migrations, all or none, under the write lock; whether the store is new.
 
     Raises:
         SchemaError: the database was made by a newer program.
     """
-    if schema_number(connection) == SCHEMA_NUMBER:
-        return
+    present = schema_number(connection)
+    if present == SCHEMA_NUMBER:
+        return False
     dialect = connection.dialect
     for statement in dialect.begin_migration:
         connection.execute(statement)
@@ -45,6 +46,7 @@ def migrate(connection: Connection) -> None:
     finally:
         for statement in dialect.end_migration:
             connection.execute(statement)
+    return present == 0
 
 
 def advance(connection: Connection, number: int) -> None:

@@ -48,7 +48,7 @@ def insist_on_standing(connection: Connection, where: str, access: Access) -> No
         )
     present = schema_number(connection)
     refuse_newer(present, where)
-    if present < SCHEMA_NUMBER and access in ("read", "rehearse"):
+    if present < SCHEMA_NUMBER and access in ("read", "note", "rehearse"):
         raise SchemaError(
             f"{where} has schema {present}, this program reads {SCHEMA_NUMBER}: keep a copy, then"
             " bring it up to date with `sip2gw serve` or `sip2gw maintain`"

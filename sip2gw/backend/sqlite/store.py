@@ -632,12 +632,12 @@ def open_sqlite(
         if lock is not None:
             held.callback(os.close, lock)
         with closing(connect(place.address)) as connection:
-            if access in ("write", "make"):
-                migrate(connection)
+            is_new = access in ("write", "make") and migrate(connection)
             secret_file = pin_secret_file or place.beside(".pin-secret")
             secret = pin_secret_in_file(connection, secret_file, make=access == "make")
             insist_on_currency(connection, currency)
         store = Store(place, secret, role=role, lock=lock, records_max=records_max)
+        store.is_new = is_new
         held.pop_all()
         return store
 

@@ -16,10 +16,15 @@ def run(place: Path, sip2: str, admin: str, *, more: bool) -> int:
     places.insist_on_own(place)
     file = places.write(place, configuration(sip2, admin))
     config = places.filled(file, library_records)
-    return serve(config, lambda addresses, url: _announce(addresses[0], url, file, more=more))
+    token = places.token(config)
+
+    def announce(addresses: list[str], url: str) -> None:
+        _announce(addresses[0], url, file, token, more=more)
+
+    return serve(config, announce)
 
 
-def _announce(sip2: str, admin: str, file: Path, *, more: bool) -> None:
+def _announce(sip2: str, admin: str, file: Path, token: str, *, more: bool) -> None:
     """Print logins, cards and dialogues to standard output at once (C53)."""
     from sip2gw.demo import DIALOGUES, PEOPLE, TERMINALS
 
@@ -44,6 +49,7 @@ def _announce(sip2: str, admin: str, file: Path, *, more: bool) -> None:
         "  → every check of that door, and the one that refuses",
         "",
         f"metrics: http://{admin}/metrics",
+        f"REST:    http://{admin}/api/v1/openapi.json, with the token {token}",
         f"health:  http://{admin}/readyz http://{admin}/livez",
         "",
     ]

@@ -48,9 +48,9 @@ def run(place: Path, sip2: str, admin: str, *, more: bool) -> int:
         places.write(place / BEHIND, upstream.configuration_behind(address))
         configuration = upstream.configuration_in_front(sip2, admin, address)
         here = places.write(place / FRONT, configuration)
-        places.filled(here, upstream.records_in_front)
+        token = places.token(places.filled(here, upstream.records_in_front))
         front = running.enter_context(GatewayProcess(here))
-        _announce(*_ready(front), here, address, there, more=more)
+        _announce(*_ready(front), here, address, there, token, more=more)
         return _watch(front, behind, comes_back=more)
 
 
@@ -90,7 +90,9 @@ def _ended(which: str, status: int) -> int:
     return 1 if status else 0
 
 
-def _announce(sip2: str, admin: str, here: Path, address: str, there: Path, *, more: bool) -> None:
+def _announce(
+    sip2: str, admin: str, here: Path, address: str, there: Path, token: str, *, more: bool
+) -> None:
     """Print logins, cards and dialogues to standard output at once (C53)."""
     from sip2gw.demo import PEOPLE
     from sip2gw.demo.upstream import TERMINALS_IN_FRONT, UPSTREAM_DIALOGUES
@@ -112,6 +114,7 @@ def _announce(sip2: str, admin: str, here: Path, address: str, there: Path, *, m
         *(_more(program, sip2, here, there) if more else ()),
         "",
         f"metrics: http://{admin}/metrics",
+        f"REST:    http://{admin}/api/v1/openapi.json, with the token {token}",
         f"health:  http://{admin}/readyz http://{admin}/livez",
         "",
     ]

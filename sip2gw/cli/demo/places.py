@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sip2gw.cli.common import opened_store, printable, replace_file
 from sip2gw.cli.failures import CommandError
+from sip2gw.cli.first_token import demo_token
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
@@ -84,6 +85,12 @@ def filled(file: Path, records: Callable[[date], Iterable[dict[str, Any]]]) -> C
     if not file.with_name(STORE).exists():
         _fill(config, file.with_name(LIBRARY), records)
     return config
+
+
+def token(config: Config) -> str:
+    """A token for REST, which the demo prints."""
+    with opened_store(config) as store:
+        return demo_token(store, config)
 
 
 def _fill(

@@ -21,6 +21,7 @@ from sip2gw.cli.common import (
     say,
 )
 from sip2gw.cli.failures import FAILED, UsageError, saying_when_stopped
+from sip2gw.cli.first_token import tell_first_token
 from sip2gw.cli.library.progress import shown_progress
 from sip2gw.foundation.words import counted
 
@@ -104,6 +105,7 @@ def import_library(
         if report.errors:
             raise typer.Exit(FAILED)
         _import_pins(store, report.pins, rules)
+        tell_first_token(store, settings)
 
 
 def _import_pins(store: Library, pins: ClearPins, rules: ImportSettings) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from sip2gw.backend.base import RefusedError
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, Action
-from sip2gw.staff.audit import act_of, audited
+from sip2gw.staff.audit import act_of, audited, outcome_of_looking
 from sip2gw.staff.documents import without_persons
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.once import KEY_PARAMETER, Keyed, keyed, once
@@ -201,7 +201,7 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
         address=asked.caller.address,
     )
     if named.get("dry_run"):
-        asked.run(asked.store.add_audit_entry(act, "rehearsed"))
+        asked.run(asked.store.add_audit_entry(act, outcome_of_looking(act)))
         return nullcontext()
     return audited(asked.run, asked.store, act, is_refusal=_is_refusal)
 

@@ -10,6 +10,7 @@ import typer
 
 from sip2gw.cli.access import OPENS
 from sip2gw.cli.app import app
+from sip2gw.staff.actions import ACTIONS
 
 _HEAD = """\
 # Commands
@@ -86,7 +87,9 @@ def _store(words: str) -> str:
         f"; with `--{name.replace('_', '-')}` it {_DOES[access]}"
         for name, access in opens.given.items()
     )
-    return f"Store: {_DOES[opens.access]}{''.join(others)}."
+    action = ACTIONS.get(words)
+    line = " The audit log gets a line." if action is not None and action.is_audited else ""
+    return f"Store: {_DOES[opens.access]}{''.join(others)}.{line}"
 
 
 def _short(option: Any) -> str:
