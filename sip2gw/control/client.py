@@ -64,10 +64,6 @@ class Control:
     ) -> None:
         self._line.close()
 
-    def close(self) -> None:
-        """Hang up."""
-        self._line.close()
-
     def ask(self, request: Request, within_s: float) -> AnyAnswer:
         """The gateway's first answer to `request`.
 

@@ -153,7 +153,7 @@ MAINTENANCE = (
     MaintenanceChore(  # B84; a request that is repeated later is a new one
         key="answers_forgotten",
         noun="answer",
-        what="to requests of REST that must be done once, a day after",
+        what="kept to repeat it over REST, a day before",
         do=lambda store, now: store.forget_answers(now - KEPT),
         count=lambda store, now: store.count_forgotten_answers(now - KEPT),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from sip2gw.backend.base import EntryOrder
 from sip2gw.handlers import patron
@@ -23,7 +23,6 @@ from sip2gw.policy.access import (
     lists_here,
     may_be_accompanied,
 )
-from sip2gw.policy.calendar import CalendarMoment
 from sip2gw.policy.data_age import is_too_old
 from sip2gw.policy.relationships import children_of
 from sip2gw.policy.stays import stay_end
@@ -44,11 +43,14 @@ def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
         more_bars, more_passes = lists_here(record.door_entries, terminal.branch or "")
         barred = is_barred((*terminal.bars, *more_bars), cards, now.date())
         passes = has_pass((*terminal.passes, *more_passes), cards, now)
-    limit, since = terminal.data_limit, session.services.data_since
+    limit, since, hours = terminal.data_limit, session.services.data_since, terminal.calendar
+    calendar = None
+    if hours is not None:  # what staff have changed them to, else what is configured (C139)
+        calendar = session.services.today.state_at(terminal.branch or "", hours, now)
     return DoorFacts(
         now=now,
         branch=terminal.branch,
-        calendar=_hours(session, now),
+        calendar=calendar,
         record=record,
         card=card,
         pin=presented.pin,
@@ -57,14 +59,6 @@ def gather_facts(session: Session, presented: PresentedCard) -> DoorFacts:
         has_pass=passes,
         data_too_old=limit is not None and is_too_old(since(limit.account), now, limit.max_age),
     )
-
-
-def _hours(session: Session, now: datetime) -> CalendarMoment | None:
-    """What the branch is now: as staff have changed it, else as configured (C139)."""
-    terminal = session.terminal
-    if terminal.calendar is None:
-        return None
-    return session.services.today.state_at(terminal.branch or "", terminal.calendar, now)
 
 
 def _assessed_holder(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -94,15 +94,9 @@ def outcome_of_looking(act: Act) -> AuditOutcome:
     return "done" if ACTIONS[act.action].does == "reads" else "rehearsed"
 
 
-def _is_refused(error: Exception) -> bool:
-    from sip2gw.backend.base import RefusedError
-
-    return isinstance(error, RefusedError)
-
-
 @contextmanager
 def audited(
-    run: Run, store: Library, act: Act, is_refusal: Callable[[Exception], bool] = _is_refused
+    run: Run, store: Library, act: Act, refusals: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
     """Write `act` down before it is done, and for a change what became of it.
 
@@ -110,13 +104,15 @@ def audited(
         run: does a piece of work of the store's.
         store: has the log.
         act: of which the log has a line.
-        is_refusal: whether an error means that nothing was changed.
+        refusals: errors beside `RefusedError` which say that nothing was done.
 
     Raises:
         BackendError: it cannot be written down, so it must not be done.
     """
+    from sip2gw.backend.base import RefusedError
     from sip2gw.backend.touched import noting_touched
 
+    refused: tuple[type[Exception], ...] = (RefusedError, *refusals)
     if ACTIONS[act.action].does == "reads":
         run(store.add_audit_entry(act, outcome_of_looking(act)))
         yield
@@ -125,11 +121,11 @@ def audited(
     with noting_touched() as touched:
         try:
             yield
-        except Exception as error:
-            if is_refusal(error):
-                run(store.end_audit_entry(entry, "refused", ()))
-            else:
-                run(store.end_audit_entry(entry, "failed", touched))
+        except refused:
+            run(store.end_audit_entry(entry, "refused", ()))
+            raise
+        except Exception:
+            run(store.end_audit_entry(entry, "failed", touched))
             raise
         run(store.end_audit_entry(entry, "done", touched))
 

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from sip2gw.model.rights import Role, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime, tzinfo
 
     from sip2gw.backend.library import Library
@@ -114,11 +114,12 @@ async def revoke_token(store: Library, config: Config, name: str) -> None:
         raise NotFoundError("there is no token of that name; see `token list`")
 
 
-def all_tokens(store: Library, config: Config) -> Iterator[Token]:
-    """Those of the configuration, then those of the store."""
-    for name, one in config.tokens.items():
-        yield Token(name, Role(one.role), None, None, one.networks)
-    yield from store.tokens()
+def all_tokens(store: Library, config: Config) -> list[Token]:
+    """Those of the configuration and those of the store, by name."""
+    configured = (
+        Token(name, Role(one.role), None, None, one.networks) for name, one in config.tokens.items()
+    )
+    return sorted((*configured, *store.tokens()), key=lambda one: one.name)
 
 
 def recognised(store: Library, config: Config, token: str) -> Token | None:

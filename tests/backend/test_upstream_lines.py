@@ -499,6 +499,33 @@ async def test_the_moment_of_the_last_answer_is_a_metric():
         }
 
 
+async def test_when_it_was_silent_last_is_known_by_a_late_answer_and_by_its_return():
+    """What it had read before it stood still, it may do when it goes on (C97, C127)."""
+    behave = script("right", "silent")
+    async with (
+        HostileLibrary(behave) as library,
+        client_of(library, timeout_s=0.05, connections=2) as client,
+    ):
+        assert client.silent_at("default") is None
+        assert client.silent_at("unknown") is None
+        await client.status("2100")
+        with pytest.raises(NoAnswerError):
+            await client.status("2100")
+        late = client.silent_at("default")
+        assert late is not None
+        library.vanish()
+        await client.until(lambda: not client.state.open)
+        client.sweep()
+        await client.until(lambda: client.is_away("default"))
+        assert client.silent_at("default") == late
+        await library.listen()
+        client.later(100)
+        await client.until(lambda: client.state.open)
+        back = client.silent_at("default")
+        assert back is not None
+        assert back >= late + 100
+
+
 # Time -----------------------------------------------------------------------------------------
 
 

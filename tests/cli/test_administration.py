@@ -269,6 +269,13 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
             " ended) VALUES (?, 'END', 'P3', ?, '{}', '', '', 'sent', ?)",
             [("N1", "1", "2020-01-01T00:00:00.000Z"), ("N2", "2", young)],
         )
+        store.execute(
+            "INSERT INTO audit VALUES ('A1', '2020-01-01T00:00:00.000Z', 'ann', 'admin', 'rest',"
+            " 'reload', '', NULL, '', 'done')"
+        )
+        store.executemany(
+            "INSERT INTO answered VALUES ('ann', ?, '', ?, 200, '{}')", [("1", old), ("2", young)]
+        )
         # P2 owes something
         store.execute("UPDATE patron SET status = 9, ended_on = '2025-01-01'")
 
@@ -290,13 +297,16 @@ def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path
         "1 patron who ended",
         "1 patron who ended",
         "1 notice sent or given up",
+        "1 entry of the audit log",
+        "1 answer kept to repeat it over REST, a day",
     )
     kept = "kept, because something is owed, on loan, left or unknown"
-    to_do = ("patron would be erased", *["would be forgotten"] * 7, kept, "would be forgotten")
-    done = ("patron erased", *["forgotten"] * 7, kept, "forgotten")
+    would = "would be forgotten"
+    to_do = ("patron would be erased", *[would] * 7, kept, *[would] * 3)
+    done = ("patron erased", *["forgotten"] * 7, kept, *["forgotten"] * 3)
     assert said("--dry-run") == list(zip(counted, to_do, strict=True))
     assert said() == list(zip(counted, done, strict=True))
-    assert [what[0] for what, _ in said("--dry-run")] == [*["0"] * 8, "1", "0"]
+    assert [what[0] for what, _ in said("--dry-run")] == [*["0"] * 8, "1", "0", "0", "0"]
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,26 @@ async def test_when_it_is_back_it_gets_time_for_what_it_had_read_before(tmp_path
         assert sent(library) == 1
 
 
+async def test_it_gets_that_time_even_if_nobody_looked_while_it_was_away(tmp_path):
+    """Looks are up to a minute apart, and it may be away between two of them only."""
+    async with before(tmp_path, "hangs_up") as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        assert NOT_SURE in await kiosk.ask(lend())
+        await gateway.app.settler.stop()
+        library.answer.of.clear()
+        library.vanish()
+        gateway.clock.advance(60)
+        await until(lambda: gateway.app.library.is_away("default"))
+        await library.listen()
+        gateway.clock.advance(10)
+        await until(lambda: gateway.app.library.states()[0].open)
+        await gateway.app.settler.settle()
+        assert [entry[3] for entry in reviewed(gateway)] == ["unknown"]
+        gateway.clock.advance(LATE_S)
+        await gateway.app.settler.settle()
+        assert [entry[3] for entry in reviewed(gateway)] == ["refused"]
+
+
 async def test_a_loan_that_somebody_else_got_was_not_made(tmp_path):
     async with before(tmp_path, "right", "hangs_up") as (gateway, _library):
         kiosk = await gateway.terminal("kiosk-1")

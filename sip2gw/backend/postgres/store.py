@@ -19,6 +19,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -605,10 +606,13 @@ def open_postgres(
         BackendError: the store cannot be opened; the text says why.
     """
     address = Address(url, password, read_only=access == "read")
+    if access == "note":
+        with session_at(replace(address, read_only=True), Session) as looking:
+            insist_on_standing(looking, _WHERE, access)  # waits for no lock
     with session_at(address, Session) as session:
         session.insist_on_server()
         insist_on_standing(session, _WHERE, access)
-        if access != "read":
+        if access not in ("read", "note"):
             with session_at(address, Session) as other:
                 _insist_on_locks(session, other)
         is_new = access in ("write", "make") and migrate(session)

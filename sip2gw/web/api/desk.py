@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,9 +74,13 @@ class Desk:
             return  # changed again, and not valid now: the gateway keeps what it has, too
         self.reloads = reloads
 
-    def ask_apart(self, request: Request, within_s: float) -> tuple[Control, AnyAnswer]:
-        """Ask the gateway on a connection of its own, for what takes a while; whoever asked closes
-        it.
+    @contextmanager
+    def asking_apart(
+        self, request: Request, within_s: float
+    ) -> Iterator[tuple[Control, AnyAnswer]]:
+        """A connection of its own to the gateway, for what takes a while, and the first answer.
+
+        Few at a time, or commands would find no room at the gateway.
 
         Raises:
             ProblemError: the gateway is not there, or refuses.
@@ -83,12 +88,8 @@ class Desk:
         if not self._asking.acquire(timeout=ANSWER_WITHIN_S):
             raise unavailable("too many requests to the gateway are under way; try again")
         try:
-            control = Control(find_socket(self._path))
-            try:
-                return control, control.ask(request, within_s)
-            except BaseException:
-                control.close()
-                raise
+            with Control(find_socket(self._path)) as control:
+                yield control, control.ask(request, within_s)
         except NoGatewayError:
             raise unavailable("the gateway does not answer; look in its log") from None
         except RefusedError as error:

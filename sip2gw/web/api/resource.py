@@ -10,13 +10,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import wraps
-from http import HTTPStatus
 from typing import Annotated, Any, get_type_hints
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
-from sip2gw.backend.base import RefusedError
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, Action
 from sip2gw.staff.audit import act_of, audited, outcome_of_looking
@@ -166,10 +164,12 @@ def _carried_out(
         named = _named(parameters)
         if not asked.caller.sees_persons and named.get(action.patron):
             raise ProblemError(403, f"{action.patron} needs a token with the role staff")
-        with _in_the_log(asked, words, action, named):
-            told = (
-                once(asked, lambda: endpoint(**parameters)) if is_once else endpoint(**parameters)
-            )
+
+        def do() -> Any:
+            with _in_the_log(asked, words, action, named):
+                return endpoint(**parameters)
+
+        told = once(asked, do) if is_once else do()
         if action.shows_persons and not asked.caller.sees_persons:
             return without_persons(told, kind)
         return told
@@ -203,11 +203,4 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
     if named.get("dry_run"):
         asked.run(asked.store.add_audit_entry(act, outcome_of_looking(act)))
         return nullcontext()
-    return audited(asked.run, asked.store, act, is_refusal=_is_refusal)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether nothing was changed; what did not answer may have done it."""
-    if isinstance(error, ProblemError):
-        return error.status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, RefusedError)
+    return audited(asked.run, asked.store, act, (ProblemError,))

@@ -35,9 +35,8 @@ def reload(asked: Asks) -> ReloadedJson:
 
     409 with all problems if it is not valid: the old one stays in force.
     """
-    control, answer = asked.desk.ask_apart(Reload(), RELOAD_WITHIN_S)
-    control.close()
-    assert isinstance(answer, Reloaded)
+    with asked.desk.asking_apart(Reload(), RELOAD_WITHIN_S) as (_, answer):
+        assert isinstance(answer, Reloaded)
     if answer.problems:
         raise ProblemError(
             409,

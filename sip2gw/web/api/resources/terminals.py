@@ -95,8 +95,8 @@ def trace_terminal(
 
     PINs, passwords and logins are masked; names and card numbers are shown.
     """
-    control, begun = asked.desk.ask_apart(Trace(name, seconds, frames), ANSWER_WITHIN_S)
-    with control:
+    wanted = Trace(name, seconds, frames)
+    with asked.desk.asking_apart(wanted, ANSWER_WITHIN_S) as (control, begun):
         assert isinstance(begun, TraceBegan)
         events: list[TraceEventJson] = []
         for answer in control.answers(seconds + ANSWER_WITHIN_S):

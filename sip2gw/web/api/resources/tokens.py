@@ -47,7 +47,7 @@ class MadeToken(TypedDict):
 @resources.get("/tokens", "token list")
 def list_tokens(asked: Asks, limit: Limit = 100, cursor: Cursor = None) -> Page[TokenJson]:
     """List the tokens, by name, without themselves."""
-    found = sorted(tokens.all_tokens(asked.store, asked.config), key=lambda one: one.name)
+    found = tokens.all_tokens(asked.store, asked.config)
     return page(
         found,
         limit,
