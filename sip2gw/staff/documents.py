@@ -31,14 +31,12 @@ def document_of(record: type[Any]) -> Any:
     return made
 
 
-def document_of_struct(record: type[Any]) -> Any:
-    """The document whose keys are those of the msgspec struct `record`, and of those in it."""
+def document_of_struct(record: type[Any], name: str) -> Any:
+    """The document of that name whose keys are those of the msgspec struct `record`."""
     import msgspec
 
     keys = {one.encode_name: _document_in(one.type) for one in msgspec.structs.fields(record)}
-    made = TypedDict(record.__name__, keys)  # type: ignore[misc]
-    made.__doc__ = record.__doc__
-    return made
+    return TypedDict(name, keys)  # type: ignore[misc]
 
 
 def _document_in(kind: Any) -> Any:
@@ -47,7 +45,7 @@ def _document_in(kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         return _document_in(get_args(kind)[0])
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return document_of_struct(kind)
+        return document_of_struct(kind, kind.__name__)
     if get_origin(kind) is tuple:
         return GenericAlias(list, (_document_in(get_args(kind)[0]),))
     return kind

@@ -31,7 +31,7 @@ def membership_document() -> Any:
     """The type of a definition in JSON, for those who describe it."""
     from sip2gw.backend.loading.format import MembershipLine
 
-    return document_of_struct(MembershipLine)
+    return document_of_struct(MembershipLine, "Membership")
 
 
 def membership_schema(*, changes: bool = False) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def membership_schema(*, changes: bool = False) -> dict[str, Any]:
 
     _, found = msgspec.json.schema_components((MembershipLine,), ref_template="{name}")
     schema: dict[str, Any] = _inlined(found[MembershipLine.__name__], found)
+    schema.pop("description")
     schema["properties"].pop("kind")
     schema["required"].remove("kind")
     if changes:

@@ -37,6 +37,9 @@ _ALL = (
     *(patrons, badges, relationships, memberships),
 )
 
+_OURS = "Value error, "
+"""What pydantic writes before a sentence of ours."""
+
 _ABOUT = """What the commands of sip2gw do, for programs. Every request needs a token in
 `Authorization: Bearer TOKEN`; `sip2gw token add` makes one. Roles: `admin` may do what `staff` may,
 `staff` what `view` may; `self` stands apart. Errors are problem details (RFC 9457)."""
@@ -94,7 +97,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     """What is wrong where; never what was sent: it may be a PIN."""
     assert isinstance(error, RequestValidationError)
     problems: list[FieldProblem] = [
-        {"where": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()
+        {"where": ".".join(map(str, one["loc"])), "problem": one["msg"].removeprefix(_OURS)}
+        for one in error.errors()
     ]
     detail = "the request is not what the description says"
     return problem_response(ProblemError(422, detail, problems=problems))

@@ -68,7 +68,11 @@ def show_membership(asked: Asks, code: Code, response: Response) -> Any:
 
 
 @resources.post(
-    "/memberships", "membership add", answers=GenericAlias(list, (MembershipJson,)), status=201
+    "/memberships",
+    "membership add",
+    answers=GenericAlias(list, (MembershipJson,)),
+    status=201,
+    is_once=True,
 )
 def add_memberships(
     asked: Asks,
