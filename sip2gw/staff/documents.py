@@ -36,7 +36,9 @@ def document_of_struct(record: type[Any], name: str) -> Any:
     import msgspec
 
     keys = {one.encode_name: _document_in(one.type) for one in msgspec.structs.fields(record)}
-    return TypedDict(name, keys)  # type: ignore[misc]
+    made = TypedDict(name, keys)  # type: ignore[misc]
+    made.__doc__ = record.__doc__
+    return made
 
 
 def _document_in(kind: Any) -> Any:

@@ -17,7 +17,8 @@ LIBRARY: list[dict[str, Any]] = [
     {"kind": "patron", "id": "P1", "name": "Ann", "badges": ["ONBE"], **MEMBER},
     {"kind": "patron", "id": "P2", "name": "Bob", **MEMBER},
 ]
-BODIES = {
+FROM_P1_TO_P2 = {"from": "P1", "to": "P2"}
+BODIES: dict[str, dict[str, Any]] = {
     "PUT /patrons/P1/pin": {"pin": "1"},
     "POST /patrons/P1/blocks": {"type": "general", "note": "n", "until": "2099-01-01"},
     "POST /patrons/P1/merge": {"former": "P2", "dry_run": True},
@@ -32,7 +33,7 @@ BODIES = {
     },
     "PATCH /memberships/201": {"description": "d", "max_items": 1, "hold_limit": "1.00"},
 }
-VALUES = [
+VALUES: list[Any] = [
     *("", " ", "x" * 100_000, "\U0001f600", "2026-02-30", "0000-00-00", "9999-12-31", "-0.00"),
     *(-1, 10**30, 1.5, True, None, [], {}, [[]], [{}], ["x"], {"x": {}}, [None], ["P1"] * 1_001),
 ]
