@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from sip2gw.model import Badge, BadgeHolder
 from sip2gw.model.badges import BadgeEvent, BadgeTerms, BadgeWish, Deed
@@ -48,6 +49,12 @@ MaybeCode = Annotated[
     str | None, Query(max_length=CODE_CHARACTERS_MAX, description="Only this badge.")
 ]
 Reason = Annotated[Words, Field(description="Reason, for staff; the history shows it.")]
+
+
+_CLASS: JsonDict = {
+    "patrons": [{"patron": "P1001"}, {"patron": "P1002", "until": "2027-06-30"}],
+    "reason": "class 3b",
+}
 
 
 class BadgeValues(BaseModel):
@@ -100,7 +107,7 @@ class ListedPatron(Terms):
 class ListedPatrons(BaseModel):
     """All who are to have a badge."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_CLASS]})
 
     patrons: Annotated[list[ListedPatron], Field(min_length=1, max_length=PATRONS_MAX)]
     reason: Reason = ""

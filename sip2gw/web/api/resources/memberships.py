@@ -37,7 +37,14 @@ NewMembership = Annotated[
 ]
 Changes = Annotated[
     dict[str, Any],
-    WithJsonSchema({**membership_schema(changes=True), "title": "MembershipChanges"}),
+    WithJsonSchema(
+        {
+            **membership_schema(changes=True),
+            "title": "MembershipChanges",
+            "minProperties": 1,
+            "examples": [{"max_items": 10, "info": None}],
+        }
+    ),
 ]
 _NEW = {"code": "301", "description": "Visitor", "type": 5, "fee": "5.00"}
 
@@ -93,7 +100,7 @@ def add_memberships(
 def change_membership(
     asked: Asks,
     code: Code,
-    changes: Annotated[Changes, Body(min_length=1, examples=[{"max_items": 10}])],
+    changes: Annotated[Changes, Body(min_length=1)],
     response: Response,
     if_match: IfMatch = None,
 ) -> Any:

@@ -33,7 +33,7 @@ class NewPin(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    pin: Annotated[SecretStr, Field(min_length=1, max_length=PIN_CHARACTERS_MAX)]
+    pin: Annotated[SecretStr, Field(min_length=1, max_length=PIN_CHARACTERS_MAX, examples=["2468"])]
 
 
 class NewBlock(BaseModel):
