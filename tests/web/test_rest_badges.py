@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from programs import Site
 
+from sip2gw.web.api.resources import badges
+
 LIBRARY: list[dict[str, Any]] = [
     {"kind": "badge", "code": "ONBE", "name": "Open library", "branches": ["MAIN", "EAST"]},
     {"kind": "badge", "code": "STUD", "name": "Study room", "active": False},
@@ -58,6 +60,17 @@ def test_who_saw_another_badge_is_told_so(site):
     assert site.ask("GET", "/badges/ONBE").json["name"] == "A"
     assert site.ask("PUT", "/badges/NEW", {"name": "N"}, headers=mine).status == 404
     assert [row[-1] for row in site.audit()] == ["done", "done", "refused", "refused"]
+
+
+def test_not_even_between_a_look_and_a_change_is_anything_lost(site, monkeypatch):
+    def somebody_is_faster(*_):
+        assert site.command("badge", "define", "ONBE", "--name", "A").exit_code == 0
+
+    seen = site.ask("GET", "/badges/ONBE").headers["etag"]
+    monkeypatch.setattr(badges, "insist_on", somebody_is_faster)
+    told = site.ask("PUT", "/badges/ONBE", {"name": "B"}, headers={"if-match": seen})
+    assert told.refusal == (412, "somebody has changed it in the meantime; look at it again")
+    assert site.ask("GET", "/badges/ONBE").json["name"] == "A"
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,20 @@ def test_what_is_no_text_in_json_comes_not_so_far(site, body):
     assert site.ask("POST", "/memberships", body).status == 422
 
 
-@pytest.mark.parametrize("number", ["\0", "a\0b", "%", "x" * 101, "..", "'; --", "é", "|"])
+def test_a_nul_comes_not_so_far(site):
+    """PostgreSQL would not take it."""
+    assert site.ask("GET", "/patrons/P\0").refusal == (422, "a path and a query have no NUL")
+    assert site.ask("GET", "/patrons", find="a\0").refusal == (
+        422,
+        "a path and a query have no NUL",
+    )
+
+
+@pytest.mark.parametrize("number", ["%", "x" * 101, "..", "'; --", "é", "|"])
 def test_no_name_of_a_patron_or_badge_makes_anything_fail(site, number):
     for path in (f"/patrons/{number}", f"/badges/{number}", f"/memberships/{number}"):
         assert site.ask("GET", path).status in (404, 422), path
-    for query in ({"find": number}, {"find": f"{number} \0"}):
-        assert site.ask("GET", "/patrons", **query).status in (200, 422)
+    assert site.ask("GET", "/patrons", find=number).status == 200
     assert site.ask("GET", "/badge-history", patron=number).status in (404, 422)
 
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from programs import Site
 
+from sip2gw.web.api.resources import memberships
+
 LIBRARY: list[dict[str, Any]] = [
     {"kind": "membership", "code": "201", "description": "Adult", "type": 0, "max_items": 20},
     {"kind": "membership", "code": "101", "description": "Child", "type": 0, "sorting_position": 1},
@@ -134,6 +136,17 @@ def test_of_two_who_edit_the_same_the_second_is_told(site):
         ("201", "", "done"),
         ("201", "", "done"),
     ]
+
+
+def test_not_even_between_a_look_and_a_change_is_anything_lost(site, monkeypatch):
+    def somebody_is_faster(*_):
+        assert site.command("membership", "change", "201", "max_items=7").exit_code == 0
+
+    seen = site.ask("GET", "/memberships/201").headers["etag"]
+    monkeypatch.setattr(memberships, "insist_on", somebody_is_faster)
+    told = site.ask("PATCH", "/memberships/201", {"max_items": 9}, headers={"if-match": seen})
+    assert told.refusal == (412, "somebody has changed it in the meantime; look at it again")
+    assert show(site, "201")["max_items"] == 7
 
 
 def test_one_is_hidden_and_offered_again(site):

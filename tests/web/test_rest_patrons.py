@@ -20,7 +20,7 @@ LIBRARY: list[dict[str, Any]] = [
         "blocks": [{"type": "payment", "note": "ask"}],
     },
     {"kind": "patron", "id": "P2", "name": "Bob Maes", "birth_date": "2015-01-01"},
-    {"kind": "patron", "id": "P3", "name": "Zoë Claes", "membership": "201"},
+    {"kind": "patron", "id": "P3", "name": "Aïda Claes", "membership": "201"},
     {"kind": "fee", "id": "F2", "patron": "P2", "amount": "12.50", "created": "2026-01-10"},
 ]
 
@@ -46,7 +46,7 @@ def test_a_patron_is_shown_as_by_the_command(site):
     assert site.audit() == [("staff", "patron show", "", "P1", "done")]
 
 
-@pytest.mark.parametrize("text", ["maes", "OLD1", "P3", "zoe", "nobody"])
+@pytest.mark.parametrize("text", ["maes", "OLD1", "P3", "aida", "nobody"])
 def test_patrons_are_found_as_by_the_command(site, text):
     found = site.ask("GET", "/patrons", find=text)
     assert found.json == {"items": site.listed("patron", "find", text), "next": None}
@@ -54,9 +54,9 @@ def test_patrons_are_found_as_by_the_command(site, text):
 
 def test_what_is_found_comes_in_pages(site):
     first = site.ask("GET", "/patrons", find="s", limit=2).json
-    assert [one["id"] for one in first["items"]] == ["P1", "P2"]
+    assert [one["name"] for one in first["items"]] == ["Ann Maes", "Aïda Claes"]
     second = site.ask("GET", "/patrons", find="s", limit=2, cursor=first["next"]).json
-    assert ([one["id"] for one in second["items"]], second["next"]) == (["P3"], None)
+    assert ([one["name"] for one in second["items"]], second["next"]) == (["Bob Maes"], None)
 
 
 def test_a_report_is_that_of_the_command(site):
