@@ -36,6 +36,7 @@ PROGRAMS = (
     "units",
     "tls",
     "workers",
+    "rest",
 )
 
 
