@@ -2,23 +2,26 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from harness import Terminal, ask_37
 
-LINE_ENDED = (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError)
 PAUSE_S = 0.01
 
 
 class Kiosk:
     """Asks one question after the other. When its line ends, it connects again at once, and asks
-    again what was not answered. A connection that is refused is an error.
+    again, in the same words, what was not answered. A connection that is refused is an error.
 
     Args:
         connect: opens a line.
+        login: empty: it is known without one (B94).
         question: the request with that number.
         pause_s: between an answer and the next request.
+        stays: whether it keeps its line; otherwise it opens one for each question.
     """
 
     def __init__(
@@ -29,29 +32,61 @@ class Kiosk:
         question: Callable[[int], str],
         *,
         pause_s: float = PAUSE_S,
+        stays: bool = True,
     ) -> None:
-        self._pause_s = pause_s
+        self._pause_s, self._stays = pause_s, stays
         self._connect, self._question = connect, question
-        self._login = f"9300CN{login}|CO{password}|"
+        self._login = f"9300CN{login}|CO{password}|" if login else ""
+        self._leaves = False
         self.answers: dict[int, str] = {}
         """By the number of the request."""
+        self.waits: list[float] = []
+        """Seconds that each answer took on its line."""
         self.lines = 0
         """How many it has had."""
+        self.lost = 0
+        """How many of them have ended though it did not hang up."""
+        self.is_in = False
+        """Whether its line has been good for something."""
 
     async def run(self, until: asyncio.Event) -> None:
         """Go on until then; what is under way is finished."""
         numbers = itertools.count()
         number = next(numbers)
+        text = self._question(number)
         while not until.is_set():
-            line = await self._connect()
             self.lines += 1
-            with suppress(*LINE_ENDED):
+            try:
+                async with self._line() as line:
+                    self._leaves = False
+                    while not (until.is_set() or self._leaves):
+                        asked = time.monotonic()
+                        self.answers[number] = await line.ask(text)
+                        self.waits.append(time.monotonic() - asked)
+                        self.is_in, self._leaves = True, self._leaves or not self._stays
+                        number = next(numbers)
+                        text = self._question(number)
+                        await asyncio.sleep(self._pause_s)
+            except ConnectionRefusedError:
+                raise
+            except (EOFError, ConnectionError, ssl.SSLError):
+                self.lost += 1
+            self.is_in = False
+
+    @asynccontextmanager
+    async def _line(self) -> AsyncIterator[Terminal]:
+        line = await self._connect()
+        try:
+            if self._login:
                 assert await line.ask(self._login) == "941"
-                while not until.is_set():
-                    self.answers[number] = await line.ask(self._question(number))
-                    number = next(numbers)
-                    await asyncio.sleep(self._pause_s)
+                self.is_in = True
+            yield line
+        finally:
             line.close()
+
+    def come_again(self) -> None:
+        """Hang up when the question that is asked now has been answered, and connect again."""
+        self.is_in, self._leaves = False, True
 
     @property
     def is_complete(self) -> bool:

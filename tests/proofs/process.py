@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -61,7 +61,8 @@ class GatewayProcess:
 
     `create`: the store is new. `keep_requests` off: the lines of single messages are passed over,
     for who measures beside it. `environment`: variables that the process has besides ours.
-    `program`: what Python runs. `sockets`: it is given them as systemd gives sockets.
+    `program`: what Python runs. `sockets`: it is given them as systemd gives sockets. `hear`: gets
+    all lines of the log, those that are passed over as well.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class GatewayProcess:
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "sip2gw"),
         sockets: Sequence[socket.socket] = (),
+        hear: Callable[[dict[str, object]], None] = lambda line: None,
     ) -> None:
         self.config = config
+        self._hear = hear
         self._inherited = [sock.fileno() for sock in sockets]
         if sockets:
             numbers = ",".join(map(str, self._inherited))
@@ -139,6 +142,7 @@ class GatewayProcess:
         async for raw in self._process.stderr:
             text = raw.decode("utf-8", "replace").rstrip("\n")
             line = _log_line(text)
+            self._hear(line)
             if not self._keep_requests and line.get("event") == "request":
                 continue
             async with self._seen:
