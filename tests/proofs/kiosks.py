@@ -1,7 +1,7 @@
 """Terminals that go on whatever becomes of their gateway, and count what they were told."""
 
 import asyncio
-import itertools
+import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,6 +38,8 @@ class Kiosk:
         self._connect, self._question = connect, question
         self._login = f"9300CN{login}|CO{password}|" if login else ""
         self._leaves = False
+        self._open = ""
+        """What was asked and not answered."""
         self.answers: dict[int, str] = {}
         """By the number of the request."""
         self.waits: list[float] = []
@@ -51,27 +53,33 @@ class Kiosk:
 
     async def run(self, until: asyncio.Event) -> None:
         """Go on until then; what is under way is finished."""
-        numbers = itertools.count()
-        number = next(numbers)
-        text = self._question(number)
-        while not until.is_set():
+        await self._think()
+        while self._open or not until.is_set():
             self.lines += 1
             try:
                 async with self._line() as line:
                     self._leaves = False
-                    while not (until.is_set() or self._leaves):
-                        asked = time.monotonic()
-                        self.answers[number] = await line.ask(text)
-                        self.waits.append(time.monotonic() - asked)
-                        self.is_in, self._leaves = True, self._leaves or not self._stays
-                        number = next(numbers)
-                        text = self._question(number)
-                        await asyncio.sleep(self._pause_s)
+                    while self._open or not (until.is_set() or self._leaves):
+                        await self._ask(line)
             except ConnectionRefusedError:
                 raise
             except (EOFError, ConnectionError, ssl.SSLError):
                 self.lost += 1
             self.is_in = False
+
+    async def _ask(self, line: Terminal) -> None:
+        if not self._open:
+            self._open = self._question(len(self.answers))
+        asked = time.monotonic()
+        self.answers[len(self.answers)] = await line.ask(self._open)
+        self.waits.append(time.monotonic() - asked)
+        self._open = ""
+        self.is_in, self._leaves = True, self._leaves or not self._stays
+        await self._think()
+
+    async def _think(self) -> None:
+        """Not all at once, for people do not either."""
+        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.5))
 
     @asynccontextmanager
     async def _line(self) -> AsyncIterator[Terminal]:
@@ -84,14 +92,14 @@ class Kiosk:
         finally:
             line.close()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether each request was answered."""
+        return not self._open
+
     def come_again(self) -> None:
         """Hang up when the question that is asked now has been answered, and connect again."""
         self.is_in, self._leaves = False, True
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether each request was answered, in their order."""
-        return list(self.answers) == list(range(len(self.answers)))
 
 
 def cent(login: str) -> Callable[[int], str]:

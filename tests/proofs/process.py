@@ -124,11 +124,11 @@ class GatewayProcess:
         )
         self._reader = asyncio.create_task(self._read())
 
-    async def start(self) -> None:
+    async def start(self, within_s: float = READY_TIMEOUT_S) -> None:
         """Start it and wait until it listens."""
         already = self._count("listening")
         await self.launch()
-        line = await self.logged("listening", already + 1, READY_TIMEOUT_S)
+        line = await self.logged("listening", already + 1, within_s)
         sip2 = line["sip2"]
         assert isinstance(sip2, list)
         self.addresses = sip2

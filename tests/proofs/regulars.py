@@ -18,7 +18,6 @@ from proofs.process import GatewayProcess
 
 STATUS = "9900302.00"
 PASSWORD = "pw"
-VISITORS = tuple(f"V{number}" for number in range(20))
 FOR_EVER = "2099-12-31"
 FEE = "20000.00"
 HANDSHAKE_S = 60.0
@@ -113,13 +112,11 @@ class Regular:
         )
 
     def records(self) -> Iterator[dict[str, object]]:
-        """Its own reader and copy, or payer and debt: what becomes of them only it decides."""
-        if self.kind == "entrance":
-            return
+        """Its own visitor, payer with a debt, or reader and copy; nobody else asks about them."""
         yield person(self.card, f"Patron {self.card}", membership_until=FOR_EVER)
         if self.kind == "cash":
             yield debt(f"F{self.number}", self.card, FEE, created="2026-01-01")
-        else:
+        if self.kind == "kiosk":
             yield copy(f"C{self.number}")
 
     @property
@@ -138,8 +135,7 @@ class Regular:
         """A request, and how its answer begins."""
         now = time.strftime("%Y%m%d    %H%M%S")
         if self.kind == "entrance":
-            card = VISITORS[number % len(VISITORS)]
-            return ask_23(card, card).replace(STAMP, now), "24" + " " * 14
+            return ask_23(self.card, self.card).replace(STAMP, now), "24" + " " * 14
         if self.kind == "cash":
             bk = f"{self.name}-{number}"
             return ask_37(self.card, "0.01", pin=self.card, bk=bk).replace(STAMP, now), "38Y"
@@ -202,7 +198,5 @@ def library(regulars: list[Regular]) -> Iterator[dict[str, object]]:
     """What they ask about."""
     yield {"kind": "membership", "code": "201", "description": "Adult", "type": 4}
     yield {"kind": "badge", "code": "ONBE", "name": "Unmanned opening hours"}
-    for card in VISITORS:
-        yield person(card, f"Visitor {card}", membership_until=FOR_EVER)
     for regular in regulars:
         yield from regular.records()
