@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 from harness import Terminal, ask_37
 
-PAUSE_S = 0.01
+PAUSE_S = 0.02
+SLOWER_EVERY = 50.0
+"""Debts of cents are paid one day."""
 
 
 class Kiosk:
@@ -21,6 +23,7 @@ class Kiosk:
         login: empty: it is known without one (B94).
         question: the request with that number.
         pause_s: between an answer and the next request.
+        slower_every: after so many requests the pauses have grown by `pause_s`.
         stays: whether it keeps its line; otherwise it opens one for each question.
     """
 
@@ -32,9 +35,10 @@ class Kiosk:
         question: Callable[[int], str],
         *,
         pause_s: float = PAUSE_S,
+        slower_every: float = SLOWER_EVERY,
         stays: bool = True,
     ) -> None:
-        self._pause_s, self._stays = pause_s, stays
+        self._pause_s, self._slower_every, self._stays = pause_s, slower_every, stays
         self._connect, self._question = connect, question
         self._login = f"9300CN{login}|CO{password}|" if login else ""
         self._leaves = False
@@ -79,7 +83,8 @@ class Kiosk:
 
     async def _think(self) -> None:
         """Not all at once, for people do not either."""
-        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.5))
+        slower = 1 + len(self.answers) / self._slower_every
+        await asyncio.sleep(self._pause_s * slower * random.uniform(0.5, 1.5))
 
     @asynccontextmanager
     async def _line(self) -> AsyncIterator[Terminal]:

@@ -1,6 +1,7 @@
 """Terminals of a gateway on an ordinary day: what each asks, and by which way it comes."""
 
 import asyncio
+import math
 import socket
 import ssl
 import time
@@ -158,6 +159,7 @@ class Regular:
             PASSWORD,
             self.question,
             pause_s=pause_s,
+            slower_every=math.inf,
             stays=self.stays,
         )
 

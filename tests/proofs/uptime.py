@@ -37,6 +37,8 @@ from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
 
 UNEVEN_MAX = 0.2
+ROUNDS_MAX = 4
+"""In how many parts all terminals come anew, at most, until the workers have as many."""
 BUSY_MIN = 0.5
 """Of the requests that a worker would have if all had as many."""
 BACK_WITHIN_S = 30.0
@@ -93,6 +95,8 @@ class Stage:
         self._asking: list[asyncio.Task[None]] = []
         self.back_s: list[float] = []
         """After how long everybody was there again."""
+        self.came_anew = 0
+        """How many have come again because the workers had too uneven numbers."""
 
     @property
     def gateway(self) -> GatewayProcess:
@@ -176,11 +180,14 @@ class Stage:
     async def settle(self, workers: int) -> None:
         """Wait until so many workers serve, and everybody is there again."""
         began = time.monotonic()
+        await self._all_in(workers)
+        self.back_s.append(time.monotonic() - began)
+
+    async def _all_in(self, workers: int) -> None:
         async with asyncio.timeout(HANGS_S):
             while not self._all_are_in(workers):
                 await asyncio.sleep(LOOK_S)
                 assert not any(task.done() for task in self._asking), await self.close()
-        self.back_s.append(time.monotonic() - began)
 
     def _all_are_in(self, workers: int) -> bool:
         """The log, which comes a little later, knows of them, too."""
@@ -192,14 +199,17 @@ class Stage:
         )
 
     async def even(self, workers: int) -> float:
-        """How uneven the workers' lines are, once a quarter of the terminals has come anew if
-        they were too uneven: nobody takes a line away from a worker."""
-        if _unevenness(self.lines(workers)) > UNEVEN_MAX:
-            staying = [one for one in self.regulars if one.stays]
-            for regular in random.sample(staying, len(staying) // 4):
+        """How uneven the workers' lines are, once enough terminals have come anew if they were too
+        uneven: nobody takes a line away from a worker."""
+        staying = [one for one in self.regulars if one.stays]
+        for _ in range(ROUNDS_MAX):
+            if _unevenness(self.lines(workers)) <= UNEVEN_MAX:
+                break
+            for regular in random.sample(staying, len(staying) // ROUNDS_MAX):
                 self.regulars[regular].come_again()
                 del self.heard[-1].at[regular.name]
-            await self.settle(workers)
+                self.came_anew += 1
+            await self._all_in(workers)
         return _unevenness(self.lines(workers))
 
 
@@ -338,6 +348,7 @@ def _judge_answers(report: Report, stage: Stage) -> None:
         "p99_ms": round(p99_s * 1000, 1),
         "lines": sum(kiosk.lines for kiosk in stage.kiosks),
         "lost": sum(kiosk.lost for kiosk in stage.kiosks),
+        "came_anew": stage.came_anew,
         "back_s": round(back_s, 1),
     }
 
