@@ -35,7 +35,7 @@ PROGRAMS = (
     "observe",
     "units",
     "tls",
-    "workers",
+    "uptime",
 )
 
 
