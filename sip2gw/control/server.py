@@ -18,11 +18,10 @@ from sip2gw.control.messages import (
     Answer,
     AnyRequest,
     Draining,
-    FollowedUp,
+    Later,
     LineBuffer,
     LineTooLongError,
     Refused,
-    Reloaded,
     TraceBegan,
     TraceEnded,
     encode,
@@ -43,9 +42,7 @@ WRITE_BYTES_MAX = 256 * 1024
 class Answering(Protocol):
     """The object that carries out the requests."""
 
-    def answer(
-        self, request: AnyRequest, peer: Peer
-    ) -> Answer | asyncio.Future[Reloaded] | asyncio.Future[FollowedUp]:
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Later:
         """Carry out a request; its answer may take a while."""
 
     def forget(self, peer: Peer) -> None:
@@ -162,7 +159,7 @@ class ControlLine(asyncio.Protocol):
         self._streaming = self._streaming or isinstance(answer, Draining | TraceBegan)
         self.tell(answer)
 
-    def _answered(self, done: asyncio.Future[Reloaded] | asyncio.Future[FollowedUp]) -> None:
+    def _answered(self, done: Later) -> None:
         """Send an answer that took a while, and go on with the next request."""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         self._answering = False
