@@ -3,15 +3,12 @@
 import asyncio
 
 import pytest
-from harness import CONFIG, ask_23, ask_63, running
 
-from sip2gw.control.messages import Decide, Decided, Refused
+from sip2gw.control.messages import Decide, Decided
 
 
 async def decide(gateway, terminal, card, pin=None, direction=None):
-    answer = gateway.app.operators._operations.answer(
-        Decide(terminal, card, pin, direction), None
-    )
+    answer = gateway.app.operators._operations.answer(Decide(terminal, card, pin, direction), None)
     return await answer if isinstance(answer, asyncio.Future) else answer
 
 

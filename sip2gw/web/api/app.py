@@ -19,10 +19,10 @@ from sip2gw.web.api.problems import (
     problem_response,
     unavailable,
 )
-from sip2gw.web.api.resources import audit, gateway, payments, terminals, tokens
+from sip2gw.web.api.resources import audit, doors, gateway, payments, terminals, tokens
 
 PREFIX = "/api/v1"
-_ALL = (tokens, audit, terminals, gateway, payments)
+_ALL = (tokens, audit, terminals, gateway, payments, doors)
 
 _ABOUT = """What the commands of sip2gw do, for programs. Every request needs a token in
 `Authorization: Bearer TOKEN`; `sip2gw token add` makes one. Roles: `admin` may do what `staff` may,

@@ -54,10 +54,11 @@ def page(
     shown = list(islice(rest, limit + 1))
     more = len(shown) > limit
     shown = shown[:limit]
-    return {"items": list(map(told, shown)), "next": _cursor(key(shown[-1])) if more else None}
+    return {"items": list(map(told, shown)), "next": cursor_of(key(shown[-1])) if more else None}
 
 
-def _cursor(key: Key) -> str:
+def cursor_of(key: Key) -> str:
+    """The cursor of the page after the entry with this key."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
@@ -75,7 +76,10 @@ def key_of(cursor: str | None) -> Key | None:
             msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=list[str])
         )
     except (binascii.Error, msgspec.DecodeError, ValueError):
-        detail = "the cursor is none of ours; leave it out to begin again"
-        raise ProblemError(
-            422, detail, problems=[{"where": "query.cursor", "problem": detail}]
-        ) from None
+        raise no_cursor() from None
+
+
+def no_cursor() -> ProblemError:
+    """That a cursor is none of ours."""
+    detail = "the cursor is none of ours; leave it out to begin again"
+    return ProblemError(422, detail, problems=[{"where": "query.cursor", "problem": detail}])
