@@ -19,10 +19,26 @@ from sip2gw.web.api.problems import (
     problem_response,
     unavailable,
 )
-from sip2gw.web.api.resources import audit, doors, gateway, payments, terminals, tokens
+from sip2gw.web.api.resources import (
+    audit,
+    bookkeeping,
+    branches,
+    doors,
+    explaining,
+    gateway,
+    payments,
+    reviews,
+    terminals,
+    tokens,
+)
 
 PREFIX = "/api/v1"
-_ALL = (tokens, audit, terminals, gateway, payments, doors)
+_ALL = (
+    *(tokens, audit, terminals, gateway),
+    # The first path that fits counts: `/payments/{payment_id}` comes after its siblings.
+    *(bookkeeping, payments),
+    *(doors, branches, reviews, explaining),
+)
 
 _ABOUT = """What the commands of sip2gw do, for programs. Every request needs a token in
 `Authorization: Bearer TOKEN`; `sip2gw token add` makes one. Roles: `admin` may do what `staff` may,

@@ -37,6 +37,9 @@ DECIDING_MAX = 8
 commands.
 """
 
+EXPLAINING_MAX = 1
+"""The same for explanations, each with lines of its own to a library system."""
+
 
 class Loop:
     """An event loop in a thread of its own."""
@@ -66,7 +69,9 @@ class Desk:
         self._loop = Loop()
         self._asking = threading.BoundedSemaphore(ASKING_MAX)
         self._deciding = threading.BoundedSemaphore(DECIDING_MAX)
-        self.store: Library = open_backend(self.config, "command", "write").store
+        self._explaining = threading.BoundedSemaphore(EXPLAINING_MAX)
+        self.opened = open_backend(self.config, "command", "write")
+        self.store: Library = self.opened.store
 
     def run(self, work: Coroutine[Any, Any, T], /) -> T:
         """Do what the store needs a loop for."""
@@ -81,6 +86,16 @@ class Desk:
         self.reloads = reloads
 
     @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Room for an explanation.
+
+        Raises:
+            ProblemError: others take too long.
+        """
+        with _room(self._explaining, "too many explanations are under way; try again"):
+            yield
+
+    @contextmanager
     def asking_apart(
         self, request: Request, within_s: float
     ) -> Iterator[tuple[Control, AnyAnswer]]:
@@ -92,17 +107,24 @@ class Desk:
             ProblemError: the gateway is not there, or refuses.
         """
         places = self._deciding if isinstance(request, Decide) else self._asking
-        if not places.acquire(timeout=ANSWER_WITHIN_S):
-            raise unavailable("too many requests to the gateway are under way; try again")
-        try:
-            with Control(find_socket(self._path)) as control:
-                yield control, control.ask(request, within_s)
-        except NoGatewayError:
-            raise unavailable("the gateway does not answer; look in its log") from None
-        except RefusedError as error:
-            raise refused(str(error)) from None
-        finally:
-            places.release()
+        with _room(places, "too many requests to the gateway are under way; try again"):
+            try:
+                with Control(find_socket(self._path)) as control:
+                    yield control, control.ask(request, within_s)
+            except NoGatewayError:
+                raise unavailable("the gateway does not answer; look in its log") from None
+            except RefusedError as error:
+                raise refused(str(error)) from None
+
+
+@contextmanager
+def _room(places: threading.BoundedSemaphore, problem: str) -> Iterator[None]:
+    if not places.acquire(timeout=ANSWER_WITHIN_S):
+        raise unavailable(problem)
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def refused(problem: str) -> ProblemError:
