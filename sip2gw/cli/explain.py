@@ -67,7 +67,7 @@ def explain(
     settings = configured(config)
     wanted = Wanted(terminal, card, message, at, item, address)
     try:
-        wanted.insist(lambda name: f"--{name}")
+        wanted.insist(lambda name: "--card N" if name == "card" else f"--{name}")
         explanation = asyncio.run(_explain(settings, wanted))
     except WrongQuestionError as error:
         raise UsageError(printable(str(error))) from None

@@ -12,6 +12,7 @@ from sip2gw.control import messages
 from sip2gw.control.messages import (
     AnyAnswer,
     AnyRequest,
+    Decide,
     Kick,
     LineBuffer,
     LineTooLongError,
@@ -34,7 +35,8 @@ def test_a_request_is_one_object_a_line():
 
 @pytest.mark.parametrize("kind", AnyRequest.__args__)
 def test_a_request_is_read_as_it_was_written(kind):
-    filled = {"terminal": "kiosk-1"} if "terminal" in kind.__struct_fields__ else {}
+    needed = ("terminal", "card")
+    filled = {name: "kiosk-1" for name in needed if name in kind.__struct_fields__}
     request = kind(**filled)
     assert read_request(encode(request)[:-1]) == request
 
@@ -55,6 +57,7 @@ ANSWERS = [
     messages.TraceBegan("kiosk-1", 0),
     messages.TraceEvent("2026-03-10T12:00:00.000+01:00", 3, "sent", ["64 …"], missed=2),
     messages.TraceEnded("seconds", 2),
+    messages.Decided("refused", "wrong_pin", "Card or PIN is not correct."),
 ]
 
 
@@ -86,6 +89,13 @@ def test_what_is_no_request_is_refused_with_the_reason(line, told):
     assert isinstance(refused, Refused)
     assert told in refused.problem
     assert len(refused.problem) < 300
+
+
+def test_who_wants_to_pass_is_in_no_log():
+    question = Decide("door-1", "20001003", "4711", "in")
+    assert repr(question) == "Decide('door-1')"
+    broken = encode(question).replace(b'"in"', b"1")
+    assert "4711" not in read_request(broken[:-1]).problem
 
 
 @given(st.binary(max_size=200))
