@@ -18,6 +18,7 @@ PROGRAMS = (
     "canary-upstream",
     "doors",
     "explain",
+    "decide",
     "dashboard",
     "logins",
     "guesses",
