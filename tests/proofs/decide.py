@@ -52,6 +52,8 @@ class Both:
         chance = self._chance
         if chance.random() < 0.1:
             await self._bar_or_not(f"P{chance.randrange(PATRONS)}")
+        if chance.random() < 0.02:
+            await self._guess()
         hours = min(chance.expovariate(1 / HOURS_BETWEEN), HOURS_MAX)
         # Now and then at once: a passage goes on, and a lock holds.
         seconds = chance.choice((1.0, PAUSE_S + 3_600 * hours))
@@ -62,6 +64,11 @@ class Both:
         card = self._holder + chance.choice(("", "", "", "", "B", "R", "Z"))
         pin = chance.choice((self._holder, self._holder, self._holder, "wrong", "", None))
         await self._ask(chance.choice(DOOR_NAMES), card, pin)
+
+    async def _guess(self) -> None:
+        """Somebody tries PINs at the entrance, until the card's is locked."""
+        for pin in ("1", "2", "3", "4", "5", self._holder):
+            await self._ask("entrance", self._holder, pin)
 
     async def _bar_or_not(self, card: str) -> None:
         """Staff change a door's list."""
