@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -268,5 +269,6 @@ def note_entered(
 
     Enter it there first: from then on terminals show what the library system says.
     """
-    entered = asked.run(asked.store.set_exported(export_id, asked.now))
-    return [export_json(one, asked.zone) for one in entered]
+    now = asked.now
+    entered = asked.run(asked.store.set_exported(export_id, now))
+    return [export_json(replace(one, done=now), asked.zone) for one in entered]
