@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NotRequired
 
 from typing_extensions import TypedDict
 
-from sip2gw.policy.explaining.asking import Wanted, WrongQuestionError
+from sip2gw.policy.explaining.asking import Wanted
 from sip2gw.policy.moments import read_start
 from sip2gw.serving.explain import Explanation, explain
 from sip2gw.serving.site import build_site
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sip2gw.backend.base import Backend
     from sip2gw.backend.system import LibrarySystem
     from sip2gw.config import Config
-    from sip2gw.handlers import TerminalView
 
 
 class CheckJson(TypedDict):
@@ -64,11 +63,10 @@ async def explain_wanted(
         library: lines of our own to the library system behind the gateway, which are opened and
             closed here.
         last_import: says when library data was last imported.
-        wanted: what.
+        wanted: what; it makes sense (`Wanted.insist`).
 
     Raises:
         NoTerminalError: the terminal is unknown.
-        WrongQuestionError: its moment cannot be read.
         LibrarySystemError: the library system does not answer.
         BackendError: the store cannot be read.
     """
@@ -77,7 +75,9 @@ async def explain_wanted(
     if known is None:
         names = ", ".join(sorted(site.by_name)) or "none"
         raise NoTerminalError(f"no terminal {wanted.terminal}; configured: {names}")
-    at = _moment(wanted.at, known.view)
+    zone, at = known.view.zone, None
+    if wanted.at is not None:
+        at = read_start(wanted.at, zone).astimezone(zone)
     try:
         if library is not None:
             await library.start()
@@ -96,15 +96,6 @@ async def explain_wanted(
     finally:
         if library is not None:
             await library.close()
-
-
-def _moment(text: str | None, terminal: TerminalView) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return read_start(text, terminal.zone).astimezone(terminal.zone)
-    except ValueError as error:
-        raise WrongQuestionError(f"at {text}: {error}") from None
 
 
 def checks_json(explanation: Explanation) -> list[CheckJson]:

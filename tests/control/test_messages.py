@@ -95,7 +95,9 @@ def test_who_wants_to_pass_is_in_no_log():
     question = Decide("door-1", "20001003", "4711", "in")
     assert repr(question) == "Decide('door-1')"
     broken = encode(question).replace(b'"in"', b"1")
-    assert "4711" not in read_request(broken[:-1]).problem
+    refused = read_request(broken[:-1])
+    assert isinstance(refused, Refused)
+    assert "4711" not in refused.problem
 
 
 @given(st.binary(max_size=200))

@@ -33,6 +33,8 @@ HOURS_BETWEEN = 1.2
 HOURS_MAX = 20
 FIXED_64 = 61
 DOOR_NAMES = tuple(name for name, (profile, _) in TERMINALS.items() if profile in DOORS)
+KEYS = ("time", "terminal", "reason", "outcome", "message")
+REASON = KEYS.index("reason")
 NOBODY: Any = None
 """Peers are asked for by traces only."""
 
@@ -91,14 +93,15 @@ class Both:
 
     async def compare(self) -> None:
         """The door logs, the lines of the logs, and the numbers are the same."""
-        sip2, http = [await rows_of(gateway) for gateway in self._gateways]
-        self._same("row", sip2, http)
-        sip2, http = [requests_of(gateway) for gateway in self._gateways]
-        self._same("line", sip2, http)
-        told = [(one.reason, one.decision == "granted") for one in self.verdicts]
-        self._same("verdict", [(line[2], line[2] == "granted") for line in sip2], told)
+        self._same("row", *[await rows_of(gateway) for gateway in self._gateways])
+        lines, others = [requests_of(gateway) for gateway in self._gateways]
+        self._same("line", lines, others)
+        reasons = [line[REASON] for line in lines]
+        self._same("reason", reasons, [one.reason for one in self.verdicts])
+        decisions = ["granted" if one == "granted" else "refused" for one in reasons]
+        self._same("decision", decisions, [one.decision for one in self.verdicts])
         for name in ("access_decisions", "pin_locks", "last_message"):
-            sip2, http = [getattr(gateway.metrics, name) for gateway in self._gateways]
+            sip2, http = (getattr(gateway.metrics, name) for gateway in self._gateways)
             self._report.expect(sip2 == http, f"{name}: by SIP2 {sip2}, by HTTP {http}")
 
     def _same(self, what: str, sip2: list[Any], http: list[Any]) -> None:
@@ -129,9 +132,8 @@ async def rows_of(gateway: Running) -> list[AccessRow]:
 
 def requests_of(gateway: Running) -> list[tuple[str, ...]]:
     """The lines about requests: when, where, why."""
-    keys = ("time", "terminal", "reason", "outcome", "message")
     lines = (one for one in gateway.logged() if one["event"] == "request")
-    return [tuple(one.get(key, "") for key in keys) for one in lines if one["message"] != "93"]
+    return [tuple(one.get(key, "") for key in KEYS) for one in lines if one["message"] != "93"]
 
 
 async def prove(directory: Path, *, steps: int, seed: int, server: Server | None = None) -> Report:
@@ -139,14 +141,14 @@ async def prove(directory: Path, *, steps: int, seed: int, server: Server | None
     report = Report("decide on SQLite" if server is None else "decide on PostgreSQL")
     records = list(library(random.Random(seed)))
     async with AsyncExitStack() as stack:
-        gateways = []
+        gateways = list[Running]()
         for name in ("sip2", "http"):
             place = directory / name
             place.mkdir()
             url = URL if server is None else server.url(server.make_database())
             started = running(place, config=configuration(url), records=records)
             gateways.append(await stack.enter_async_context(started))
-        both = Both(*gateways, report, seed)
+        both = Both(gateways[0], gateways[1], report, seed)
         for _ in range(steps):
             await both.step()
         await both.compare()

@@ -74,7 +74,7 @@ def of_f1(facts: Any) -> PaymentPlan:
 
 def pages(site, path, limit, **query):
     """All entries, page by page."""
-    found, cursor = [], {}
+    found, cursor = list[Any](), dict[str, Any]()
     while True:
         page = site.ask("GET", path, role="staff", limit=limit, **cursor, **query).json
         found += page["items"]

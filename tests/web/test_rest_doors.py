@@ -114,7 +114,7 @@ def test_the_door_log_is_searched_as_by_command(visited, query, options):
 def test_pages_of_the_door_log_lead_back(visited, limit):
     """Those of one moment, too, are listed once."""
     whole = visited.ask("GET", "/door/log").json["items"]
-    found, query = [], {}
+    found, query = list[Any](), dict[str, Any]()
     while True:
         page = visited.ask("GET", "/door/log", limit=limit, **query).json
         found = page["items"] + found

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC
 from enum import StrEnum
 from ipaddress import ip_address
+
+from sip2gw.policy.moments import read_start
 
 
 class Message(StrEnum):
@@ -50,8 +53,18 @@ class Wanted:
             raise WrongQuestionError(f"{message} {self.message} is about no item; leave {item} out")
         if self.address is not None and not _is_ip(self.address):
             raise WrongQuestionError(f"{named('address')} {self.address} is no IP address")
+        if self.at is not None and (problem := _problem_of_moment(self.at)):
+            raise WrongQuestionError(f"{named('at')} {self.at}: {problem}")
         if not self.card and self.message is not Message.CHECKIN:
             raise WrongQuestionError(f"{named('card')} is needed for every message but 09")
+
+
+def _problem_of_moment(text: str) -> str:
+    try:
+        read_start(text, UTC)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _is_ip(text: str) -> bool:
