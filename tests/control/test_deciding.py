@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from harness import CONFIG, ask_63, running
+from behind import DIALECTS, behind, in_front
+from harness import CONFIG, LIBRARY, ask_63, running
 
 from sip2gw.backend.base import BackendTimeoutError
 from sip2gw.control.messages import Decide, Decided, Refused
@@ -186,3 +187,41 @@ async def test_a_store_that_fails_keeps_nobody_inside(gateway, monkeypatch):
 async def test_no_pin_is_in_the_log(gateway):
     await decide(gateway, "door-1", "1001", "471147")
     assert "471147" not in str(gateway.logged())
+
+
+# In front of a library system -------------------------------------------------------------------
+
+
+@pytest.fixture
+async def front(tmp_path):
+    dialect = DIALECTS["UTF-8 without checksums"]
+    async with (
+        behind(tmp_path, dialect, config=CONFIG, records=LIBRARY) as rear,
+        in_front(tmp_path, dialect, rear, config=CONFIG, records=LIBRARY) as gateway,
+    ):
+        yield gateway
+
+
+async def test_a_library_system_is_asked_as_for_a_sip2_door(front):
+    assert await decide(front, "door-1", "1001", "1001") == WELCOME
+    refused = await decide(front, "door-1", "1001", "0000")
+    assert (refused.decision, refused.reason, refused.text) == ("refused", "wrong_pin", WRONG.text)
+    assert (await decide(front, "door-1", "1002", "1002")).reason == "under_age"
+    facts = await decide(front, "door-facts", "1001", "1001")
+    assert (facts.decision, facts.reason) == ("granted", "granted")
+    assert [row[2:4] for row in await rows(front)] == [
+        ("granted", "normal"),
+        ("wrong_pin", "normal"),
+        ("under_age", "normal"),
+        ("granted", "facts"),
+    ]
+
+
+async def test_a_door_that_is_only_observed_decides_nothing(tmp_path):
+    dialect = DIALECTS["UTF-8 without checksums"]
+    observed = CONFIG.replace("[profiles.entrance]\n", "[profiles.entrance]\nobserve = true\n")
+    async with (
+        behind(tmp_path, dialect, config=CONFIG, records=LIBRARY) as rear,
+        in_front(tmp_path, dialect, rear, config=observed, records=LIBRARY) as gateway,
+    ):
+        assert isinstance(await decide(gateway, "door-1", "1001", "1001"), Refused)

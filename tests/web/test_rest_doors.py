@@ -255,6 +255,7 @@ def test_without_a_decision_the_door_stays_shut(site, gateway, answer, status):
         {**ANN, "pin": "4711" * 300},
         {**ANN, "card": "4711" * 300},
         {**ANN, "extra": "4711"},
+        b'{"terminal": "door-1", "card": "\\ud800", "pin": "4711"}',
         b'{"terminal": "door-1", "pin": "4711"',
     ],
 )
