@@ -160,6 +160,22 @@ def test_who_was_inside_appears_under_a_pseudonym(visited):
     assert visited.audit() == [("staff", "door inside", "MAIN", "", "done")] * 3
 
 
+def test_those_who_came_in_together_are_listed_each_once(site):
+    store, run = store_of(site)
+
+    async def come_in() -> None:
+        store.log_access(passage(20, "P1"))
+        store.log_access(passage(20, "P2"))
+        await store.ping()
+
+    run(come_in())
+    whole = site.ask("GET", "/door/inside", **SPAN).json["items"]
+    first = site.ask("GET", "/door/inside", limit=1, **SPAN).json
+    second = site.ask("GET", "/door/inside", limit=1, cursor=first["next"], **SPAN).json
+    assert first["items"] + second["items"] == whole
+    assert (len(whole), second["next"]) == (2, None)
+
+
 def test_who_asks_for_names_is_written_down_for_good(visited):
     inside = visited.ask("GET", "/door/inside", role="staff", reveal="true", **SPAN).json["items"]
     assert [(one["patron"], one["name"]) for one in inside] == [
@@ -384,6 +400,15 @@ def test_entries_are_listed_shown_and_closed(refused):
         ("staff", "review close", first["id"], "", "done"),
         ("staff", "review close", first["id"], "", "refused"),
     ]
+
+
+def test_the_message_about_an_entry_is_closed_with_it(refused):
+    """Also one that nobody had opened yet (C165)."""
+    (first, _) = refused.ask("GET", "/review").json["items"]
+    refused.ask("POST", f"/review/{first['id']}/close", {"note": "seen"})
+    by_library, opened = "X", "A"
+    statuses = [one["status"] for one in refused.listed("support", "list")]
+    assert statuses == [by_library, opened]
 
 
 def test_who_saw_another_entry_is_told_so(refused):
