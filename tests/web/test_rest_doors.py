@@ -310,7 +310,9 @@ def test_a_branch_is_closed_opened_and_as_configured_again(site):
     assert closed.status == 200
     assert now_at(site) == ("closed", True, "storm", "staff")
     assert closed.json["until"] == "2099-01-02T00:00:00+01:00"
-    site.ask("POST", "/branches/MAIN/open", {}, role="staff")
+    opened = site.ask("POST", "/branches/MAIN/open", {}, role="staff").json
+    since, until = (datetime.fromisoformat(opened[name]) for name in ("since", "until"))
+    assert until.isoformat() == f"{since.date() + timedelta(days=1)}T00:00:00{opened['until'][-6:]}"
     assert now_at(site) == ("unstaffed", True, "", "staff")
     listed = site.ask("GET", "/branches", role="view").json["items"]
     assert sorted(site.listed("branch", "list"), key=lambda one: one["branch"]) == listed
