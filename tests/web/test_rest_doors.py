@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,9 +126,11 @@ def test_pages_of_the_door_log_lead_back(visited, limit):
     assert found == whole
 
 
-@pytest.mark.parametrize("cursor", ["x", "WyJzb29uIiwiMSJd", "WyIyMDI2Il0", "W10"])
-def test_a_cursor_that_is_none_of_ours_is_refused(visited, cursor):
-    """The second is `["soon","1"]`, the third `["2026"]`, the last `[]`."""
+@pytest.mark.parametrize(
+    "key", [["soon", "1"], ["2026"], [], ["0001-01-01T00:00:00+23:00", "1"], [1, 2], "x"]
+)
+def test_a_cursor_that_is_none_of_ours_is_refused(visited, key):
+    cursor = base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
     assert visited.ask("GET", "/door/log", cursor=cursor).status == 422
 
 
@@ -455,6 +459,15 @@ def test_an_explanation_is_that_of_the_command(site):
 )
 def test_what_makes_no_sense_is_not_explained(site, query, status):
     assert site.ask("GET", "/explain", **query).refusal[0] == status
+
+
+def test_a_library_system_that_is_away_explains_nothing(tmp_path):
+    site = Site(tmp_path, *LIBRARY, behind=True)
+    site.config.write_text(site.config.read_text().replace("ils.example:6001", "127.0.0.1:9"))
+    site._api._opened.desk.reload(1)
+    told = site.ask("GET", "/explain", terminal="kiosk-1", card="C1")
+    site.close()
+    assert told.refusal == (503, "the library system does not answer")
 
 
 # Who may ----------------------------------------------------------------------------------------
