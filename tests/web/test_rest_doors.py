@@ -464,7 +464,9 @@ def test_what_makes_no_sense_is_not_explained(site, query, status):
 def test_a_library_system_that_is_away_explains_nothing(tmp_path):
     site = Site(tmp_path, *LIBRARY, behind=True)
     site.config.write_text(site.config.read_text().replace("ils.example:6001", "127.0.0.1:9"))
-    site._api._opened.desk.reload(1)
+    opened = site._api._opened
+    assert opened is not None
+    opened.desk.reload(1)
     told = site.ask("GET", "/explain", terminal="kiosk-1", card="C1")
     site.close()
     assert told.refusal == (503, "the library system does not answer")
@@ -496,6 +498,7 @@ def test_a_library_system_that_is_away_explains_nothing(tmp_path):
         ("GET", "/payments/refused", "staff"),
         ("GET", "/payments/reconcile", "staff"),
         ("GET", "/payments/surpluses", "staff"),
+        ("POST", "/payments/surpluses/X/refund", "staff"),
         ("GET", "/payments/errors", "staff"),
         ("GET", "/payments/export", "staff"),
         ("POST", "/payments/export/X/done", "staff"),
