@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import http.client
 import itertools
 import json
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 from harness import CONFIG, ask_37
 
 from proofs.canary import PIN, chirps, library, look_into_files
-from proofs.process import GatewayProcess, prepare
+from proofs.process import READY_TIMEOUT_S, GatewayProcess, prepare
 from proofs.report import Report
 from proofs.rest_judge import Heard, Judge, Places
 from sip2gw.model.rights import Role
@@ -107,6 +108,20 @@ def words_of(description: dict[str, Any], payments: Sequence[str]) -> dict[str, 
         "dictionaries": {name: {"values": list(values)} for name, values in lists.items()},
         "parameters": found,
     }
+
+
+async def opened(admin: str) -> None:
+    """Wait for the process for HTTP: on a busy machine it begins later than a request may take."""
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                token = _tokens(Role.VIEW)[0]
+                status, _ = await asyncio.to_thread(
+                    asked_plainly, admin, "GET", "/api/v1/openapi.json", token
+                )
+                if status == 200:
+                    return
+            await asyncio.sleep(0.2)
 
 
 async def _pay(gateway: GatewayProcess, report: Report) -> None:
@@ -325,6 +340,7 @@ async def ask_as(caller: Caller, seed: int, examples: int, judge: Judge, report:
         async with GatewayProcess(path) as gateway:
             await gateway.start()
             await _pay(gateway, report)
+            await opened(gateway.admin)
             description = await asyncio.to_thread(describe, gateway.admin)
             judge.places = Places(description)
             if caller is NOBODY:
