@@ -100,7 +100,7 @@ def test_every_role_and_nobody_ask_about_what_there_is(described):
 
 
 def test_streams_are_left_to_others():
-    stream = {"responses": {"200": {"content": {"text/event-stream": {}}}}}
-    document = {"responses": {"200": {"content": {"application/json": {}}}}}
+    stream: dict[str, Any] = {"responses": {"200": {"content": {"text/event-stream": {}}}}}
+    document: dict[str, Any] = {"responses": {"200": {"content": {"application/json": {}}}}}
     left = without_streams({"paths": {"/a": {"get": stream, "post": document}}})
     assert left == {"paths": {"/a": {"post": document}}}
