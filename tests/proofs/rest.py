@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from harness import CONFIG, ask_37
 
 from proofs.canary import PIN, chirps, library, look_into_files
-from proofs.process import READY_TIMEOUT_S, GatewayProcess, prepare
+from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
 from proofs.rest_judge import Heard, Judge, Places
 from sip2gw.model.rights import Role
@@ -34,6 +34,7 @@ TOKENS = 5
 """Of each role: they may ask so many times 100 times a second."""
 WRONG_PER_ADDRESS = 15
 """Tokens that are not good: after 20 an address is told to wait."""
+OPEN_WITHIN_S = 120.0
 PASSED_OVER_S = 0.01
 """How long a trace lasts at most; a second would teach nothing more."""
 PAYMENTS = (("1001", "1.00"), ("1001", "2.00"), ("1004", "10.00"), ("1011", "0.50"))
@@ -113,7 +114,7 @@ def words_of(description: dict[str, Any], payments: Sequence[str]) -> dict[str, 
 
 async def opened(admin: str) -> None:
     """Wait for the process for HTTP: on a busy machine it begins later than a request may take."""
-    async with asyncio.timeout(READY_TIMEOUT_S):
+    async with asyncio.timeout(OPEN_WITHIN_S):
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 token = _tokens(Role.VIEW)[0]
