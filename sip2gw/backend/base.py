@@ -105,6 +105,20 @@ class NotFoundError(RefusedError):
     """Staff asked for something that is not there."""
 
 
+class ChangedError(RefusedError):
+    """Somebody else has changed in the meantime what staff wanted to change."""
+
+
+def insist_unchanged(seen: object, known: object) -> None:
+    """Go on only if what is `known` now is what was `seen`, or nobody says what that was.
+
+    Raises:
+        ChangedError: it is not.
+    """
+    if seen is not None and seen != known:
+        raise ChangedError("somebody has changed it in the meantime; look at it again")
+
+
 class Capability(StrEnum):
     """What a backend can do; decides BX and the flags of 98 together with the profile (B13)."""
 

@@ -76,11 +76,12 @@ def note_reading(config: Config) -> None:
         return
     from sip2gw.backend.database import telling
     from sip2gw.backend.factory import open_backend
+    from sip2gw.staff.audit import outcome_of_looking
 
     store = open_backend(config, "command", "note").store
     try:
         with telling("nothing is shown, because the audit log cannot be written", "try again"):
-            run(store.add_audit_entry(act, "done"))
+            run(store.add_audit_entry(act, outcome_of_looking(act)))
     finally:
         run(store.close())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -57,11 +57,13 @@ class BadgeEvent:
 
     time: datetime
     user: str
-    """The system's name of the account that gave the command."""
+    """The system's name of the account that gave the command, or the name of the token."""
     change: BadgeChange
     reason: str
     source: str
     """`staff`, `import` or `merge`."""
+    id: str = field(default="", compare=False)
+    """Of all changes that were made at once; orders those of one moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,6 @@ class Deed:
     """Who changes something, when and why."""
 
     user: str
-    """The system's name of the account that gives the command."""
+    """The system's name of the account that gives the command, or the name of the token."""
     time: datetime
     reason: str = ""

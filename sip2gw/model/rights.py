@@ -38,8 +38,9 @@ class Token:
 
 
 Source = Literal["command", "rest"]
-AuditOutcome = Literal["begun", "done", "refused", "failed"]
-"""What was begun and has no end in the log: nobody knows what became of it."""
+AuditOutcome = Literal["begun", "done", "rehearsed", "refused", "failed"]
+"""What was begun and has no end in the log: nobody knows what became of it. What was rehearsed was
+only looked at, and nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

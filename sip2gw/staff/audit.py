@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from sip2gw.backend.library import Library
-    from sip2gw.model.rights import Role, Source
+    from sip2gw.model.rights import AuditOutcome, Role, Source
 
 OBJECT_CHARACTERS_MAX = 100
 
@@ -89,6 +89,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
+def outcome_of_looking(act: Act) -> AuditOutcome:
+    """What the log says if nothing is changed: of a change it was a rehearsal."""
+    return "done" if ACTIONS[act.action].does == "reads" else "rehearsed"
+
+
 @contextmanager
 def audited(
     run: Run, store: Library, act: Act, refusals: tuple[type[Exception], ...] = ()
@@ -109,7 +114,7 @@ def audited(
 
     refused: tuple[type[Exception], ...] = (RefusedError, *refusals)
     if ACTIONS[act.action].does == "reads":
-        run(store.add_audit_entry(act, "done"))
+        run(store.add_audit_entry(act, outcome_of_looking(act)))
         yield
         return
     entry = run(store.add_audit_entry(act, "begun"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from itertools import zip_longest
@@ -43,7 +43,16 @@ def read_branches(text: str, known: Collection[str]) -> tuple[str, ...]:
     Raises:
         ValueError: one of them is not configured.
     """
-    codes = tuple(dict.fromkeys(code for code in _BETWEEN_BRANCHES.split(text) if code))
+    return known_branches(filter(None, _BETWEEN_BRANCHES.split(text)), known)
+
+
+def known_branches(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    """These branches, each once.
+
+    Raises:
+        ValueError: one of them is not configured.
+    """
+    codes = tuple(dict.fromkeys(names))
     unknown = next((code for code in codes if code not in known), None)
     if unknown is not None:
         raise ValueError(f"no branch {unknown}; configured: {', '.join(known) or 'none'}")

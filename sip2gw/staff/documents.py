@@ -31,6 +31,28 @@ def document_of(record: type[Any]) -> Any:
     return made
 
 
+def document_of_struct(record: type[Any], name: str) -> Any:
+    """The document of that name whose keys are those of the msgspec struct `record`."""
+    import msgspec
+
+    keys = {one.encode_name: _document_in(one.type) for one in msgspec.structs.fields(record)}
+    made = TypedDict(name, keys)  # type: ignore[misc]
+    made.__doc__ = record.__doc__
+    return made
+
+
+def _document_in(kind: Any) -> Any:
+    import msgspec
+
+    if get_origin(kind) is Annotated:
+        return _document_in(get_args(kind)[0])
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return document_of_struct(kind, kind.__name__)
+    if get_origin(kind) is tuple:
+        return GenericAlias(list, (_document_in(get_args(kind)[0]),))
+    return kind
+
+
 def without_persons(document: Any, kind: Any) -> Any:
     """`document`, of the type `kind`, without what is about patrons."""
     if isinstance(document, list):

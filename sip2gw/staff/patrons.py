@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
 
 from sip2gw.foundation.words import counted, nobody_has
 from sip2gw.model import Block, format_amount
 from sip2gw.policy.money import fee_limit, owed_total, payable_total
 from sip2gw.policy.statuses import status_of
-from sip2gw.staff.relationships import relationship_json
+from sip2gw.staff.relationships import RelationshipJson, relationship_json
 
 if TYPE_CHECKING:
     from datetime import date, datetime, tzinfo
 
     from sip2gw.backend.library import Library
+    from sip2gw.config import Config
     from sip2gw.model import (
         BadgeAssignment,
         BlockType,
@@ -43,6 +46,21 @@ async def find_patron(store: Library, number: str) -> PatronRecord:
     return record
 
 
+def insist_on_own_pins(config: Config, number: str) -> None:
+    """Go on only if the PINs are in the store.
+
+    Raises:
+        RefusedError: the library system has them.
+    """
+    from sip2gw.backend.base import RefusedError
+
+    if config.accounts:
+        raise RefusedError(
+            "the library system has the PINs; change this one there. If it is locked here, use"
+            f" `sip2gw patron unblock {number}`"
+        )
+
+
 async def set_pin(store: Library, patron_id: str, pin: str) -> None:
     """Give a patron a new PIN, which also unlocks it on all cards.
 
@@ -61,45 +79,86 @@ async def set_pin(store: Library, patron_id: str, pin: str) -> None:
 
 async def block(
     store: Library, number: str, block_type: BlockType, note: str, until: date | None
-) -> PatronRecord:
+) -> tuple[str, Block]:
     """Block a patron from self-service. This replaces a staff block of the same type.
 
+    Returns:
+        The patron's id, and the block.
+
     Raises:
-        RefusedError: there is no such patron.
+        NotFoundError: there is no such patron.
     """
     record = await find_patron(store, number)
-    await store.set_block(record.id, Block(block_type, note, until, "staff"))
-    return record
+    made = Block(block_type, note, until, "staff")
+    await store.set_block(record.id, made)
+    return record.id, made
 
 
-async def unblock(store: Library, number: str) -> str:
+class UnblockedJson(TypedDict):
+    """What became of the blocks of a patron, and of a lock of the PIN."""
+
+    patron: str | None
+    """Null: the store does not know the patron, only wrong PINs at this number."""
+    lifted: int
+    imported: int
+    """Blocks that only an import can lift."""
+    pin_unlocked: bool
+
+
+async def unblock(store: Library, number: str) -> UnblockedJson:
     """Lift the blocks set by staff or a terminal, and end the lock of a PIN that a library system
-    judges (B74); returns a sentence about the result.
+    judges (B74).
 
     Raises:
-        RefusedError: there is no such patron, no such block, and nothing was counted.
+        NotFoundError: there is no such patron, and nothing was counted.
+        RefusedError: the patron has no such block, and nothing was counted.
     """
-    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.base import NotFoundError, RefusedError
 
-    unlocked = await _unlock_pin(store, number)
-    try:
-        lifted = await _lift_blocks(store, number)
-    except RefusedError:
-        if not unlocked:
-            raise
-        return unlocked
-    return f"{lifted} {unlocked}".rstrip()
-
-
-async def _unlock_pin(store: Library, number: str) -> str:
-    """Forget the wrong PINs at `number`, known to the store or not, and at the patron's others."""
     record = await store.find_patron(number) or await store.find_by_card(number)
+    done: UnblockedJson = {
+        "patron": None if record is None else record.id,
+        "lifted": 0,
+        "imported": 0,
+        "pin_unlocked": await _unlock_pin(store, number, record),
+    }
+    if record is not None:
+        done["lifted"] = await store.lift_blocks(record.id, LIFTED_BY_STAFF)
+        done["imported"] = sum(block.source not in LIFTED_BY_STAFF for block in record.blocks)
+    if done["lifted"] or done["pin_unlocked"]:
+        return done
+    if record is None:
+        raise NotFoundError(nobody_has(number))
+    raise RefusedError(
+        f"patron {record.id} has no block set by staff or a terminal{_remaining(done)}"
+    )
+
+
+def unblocked_in_words(number: str, done: UnblockedJson) -> str:
+    """The same for people, who named that `number`."""
+    sentences = []
+    if done["lifted"]:
+        lifted = counted(done["lifted"], "block")
+        sentences.append(f"Lifted {lifted} of patron {done['patron']}{_remaining(done)}.")
+    if done["pin_unlocked"]:
+        sentences.append(f"The wrong PINs of {number} are forgotten, so its PIN is not locked.")
+    return " ".join(sentences)
+
+
+def _remaining(done: UnblockedJson) -> str:
+    if not done["imported"]:
+        return ""
+    return f"; {counted(done['imported'], 'imported block')} can be lifted only by an import"
+
+
+async def _unlock_pin(store: Library, number: str, record: PatronRecord | None) -> bool:
+    """Forget the wrong PINs at `number`, known to the store or not, and at the patron's others."""
     numbers = [number] if record is None else [number, *_numbers(record)]
     if not any(failed.failures for failed in await store.failed_pins(numbers)):
-        return ""
+        return False
     for one in numbers:
         await store.clear_guesses(one)
-    return f"The wrong PINs of {number} are forgotten, so its PIN is not locked."
+    return True
 
 
 def _numbers(record: PatronRecord) -> tuple[str, ...]:
@@ -118,23 +177,112 @@ async def with_guesses(store: Library, record: PatronRecord) -> PatronRecord:
     return replace(record, cards=tuple(cards))
 
 
-async def _lift_blocks(store: Library, number: str) -> str:
-    from sip2gw.backend.base import RefusedError
+async def shown_patron_json(store: Library, number: str, currency: str, zone: tzinfo) -> PatronJson:
+    """The patron with this id or card, as staff see them.
 
-    record = await find_patron(store, number)
-    lifted = await store.lift_blocks(record.id, LIFTED_BY_STAFF)
-    imported = sum(block.source not in LIFTED_BY_STAFF for block in record.blocks)
-    remaining = (
-        f"; {counted(imported, 'imported block')} can be lifted only by an import"
-        if imported
-        else ""
-    )
-    if not lifted:
-        raise RefusedError(f"patron {record.id} has no block set by staff or a terminal{remaining}")
-    return f"Lifted {counted(lifted, 'block')} of patron {record.id}{remaining}."
+    Raises:
+        NotFoundError: there is no such patron.
+    """
+    record = await with_guesses(store, await find_patron(store, number))
+    return patron_json(record, currency, zone)
 
 
-def patron_json(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, Any]:
+class CardJson(TypedDict):
+    """A card of a patron."""
+
+    number: str
+    state: str
+
+
+PatronBadgeJson = TypedDict(
+    "PatronBadgeJson",
+    {
+        "code": str,
+        "active": bool,
+        "from": str | None,
+        "until": str | None,
+        "branches": list[str],
+    },
+)
+"""A badge that a patron has."""
+
+
+class BlockJson(TypedDict):
+    """A block of a patron, and who has set it."""
+
+    type: str
+    note: str
+    until: str | None
+    source: str
+
+
+class FeeJson(TypedDict):
+    """A fee of a patron."""
+
+    id: str
+    amount: str
+    owed: str
+    created: str | None
+    type: str
+    status: str
+    description: str
+    item: str | None
+
+
+class LoanJson(TypedDict):
+    """An item that a patron has."""
+
+    item: str
+    title: str
+    due: str | None
+    renewals: int
+
+
+class HoldJson(TypedDict):
+    """What a patron has reserved."""
+
+    id: str
+    item: str | None
+    title_id: str | None
+    title: str
+    ready: bool
+    expires: str | None
+
+
+class PatronJson(TypedDict):
+    """What staff may see of a patron: everything but the PIN and its hash."""
+
+    id: str
+    name: str
+    has_pin: bool
+    pin_failures: int
+    pin_locked_until: str | None
+    birth_date: str | None
+    membership: str | None
+    membership_from: str | None
+    membership_until: str | None
+    status: int
+    home_branch: str | None
+    language: str | None
+    email: str | None
+    phone: str | None
+    address: str | None
+    cards: list[CardJson]
+    badges: list[PatronBadgeJson]
+    blocks: list[BlockJson]
+    notices: list[str]
+    house_rules_accepted: str | None
+    currency: str
+    owed: str
+    payable: str
+    fee_limit: str | None
+    fees: list[FeeJson]
+    loans: list[LoanJson]
+    holds: list[HoldJson]
+    may_pay_for: list[RelationshipJson]
+
+
+def patron_json(record: PatronRecord, currency: str, zone: tzinfo) -> PatronJson:
     """The data of `record` that staff may see: everything except the PIN's hash.
 
     Amounts are strings, dates ISO 8601; keys are those of the library data where both have them.
@@ -161,13 +309,13 @@ def patron_json(record: PatronRecord, currency: str, zone: tzinfo) -> dict[str, 
         "phone": record.phone,
         "address": record.address,
         "cards": list(map(_card, record.cards)),
-        "badges": list(map(_badge, record.badges)),
-        "blocks": list(map(_block, record.blocks)),
+        "badges": list(map(patron_badge_json, record.badges)),
+        "blocks": list(map(block_json, record.blocks)),
         "notices": list(record.notices),
         "house_rules_accepted": _text(record.house_rules_accepted),
         "currency": currency,
-        "owed": money(owed_total(record.fees)),
-        "payable": money(payable_total(record.fees, False)),
+        "owed": format_amount(owed_total(record.fees), currency),
+        "payable": format_amount(payable_total(record.fees, False), currency),
         "fee_limit": money(fee_limit(record)),
         "fees": [_fee(fee, currency, zone) for fee in record.fees],
         "loans": [_loan(loan, zone) for loan in record.loans],
@@ -189,11 +337,12 @@ def _pin_locked_until(record: PatronRecord) -> datetime | None:
     return next((card.pin_locked_until for card in record.cards), None)
 
 
-def _card(card: Card) -> dict[str, Any]:
+def _card(card: Card) -> CardJson:
     return {"number": card.number, "state": str(card.state)}
 
 
-def _badge(badge: BadgeAssignment) -> dict[str, Any]:
+def patron_badge_json(badge: BadgeAssignment) -> PatronBadgeJson:
+    """A badge that a patron has, and where it counts."""
     return {
         "code": badge.code,
         "active": badge.active,
@@ -203,7 +352,8 @@ def _badge(badge: BadgeAssignment) -> dict[str, Any]:
     }
 
 
-def _block(entry: Block) -> dict[str, Any]:
+def block_json(entry: Block) -> BlockJson:
+    """A block with who has set it."""
     return {
         "type": str(entry.type),
         "note": entry.note,
@@ -212,7 +362,7 @@ def _block(entry: Block) -> dict[str, Any]:
     }
 
 
-def _fee(fee: Fee, currency: str, zone: tzinfo) -> dict[str, Any]:
+def _fee(fee: Fee, currency: str, zone: tzinfo) -> FeeJson:
     return {
         "id": fee.id,
         "amount": format_amount(fee.amount, currency),
@@ -225,7 +375,7 @@ def _fee(fee: Fee, currency: str, zone: tzinfo) -> dict[str, Any]:
     }
 
 
-def _loan(loan: Loan, zone: tzinfo) -> dict[str, Any]:
+def _loan(loan: Loan, zone: tzinfo) -> LoanJson:
     return {
         "item": loan.item_id,
         "title": loan.title,
@@ -234,7 +384,7 @@ def _loan(loan: Loan, zone: tzinfo) -> dict[str, Any]:
     }
 
 
-def _hold(hold: Hold, zone: tzinfo) -> dict[str, Any]:
+def _hold(hold: Hold, zone: tzinfo) -> HoldJson:
     return {
         "id": hold.id,
         "item": hold.item_id,

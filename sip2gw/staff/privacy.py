@@ -1,14 +1,18 @@
-"""What is kept of a patron, as JSON for the person who asked (B91)."""
+"""What is kept of a patron, as JSON for the person who asked, and forgetting them (B91)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict
 
 from sip2gw.model import format_amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import tzinfo
+
+    from sip2gw.backend.library import Library
 
 _NAMES = {
     "patron_id": "patron",
@@ -77,3 +81,36 @@ def _value(name: str, value: Any, currency: str, zone: tzinfo) -> Any:
     if name in _LISTS:
         return list(list_value(value))
     return bool(value) if name in _FLAGS else value
+
+
+class ForgottenJson(TypedDict):
+    """A patron has been forgotten."""
+
+    stub: str
+    """What the ledger names instead; nothing tells whose it is."""
+    rows: int
+    """Rows that were deleted or changed."""
+    fees: int
+    """Fees that kept an id with a card number in it: the ledger is built on it."""
+    left: str
+    """What is left to do, or nothing."""
+
+
+async def forget_patron(
+    store: Library, currency: str, number: str, *, force: bool
+) -> ForgottenJson:
+    """Remove a patron from the store for good (C146).
+
+    Raises:
+        NotFoundError: nobody has the number.
+        RefusedError: something ties the patron to the library; the text says what.
+    """
+    forgotten, left = await store.forget_patron(
+        number, lambda minor: f"{currency} {format_amount(minor, currency)}", force=force
+    )
+    return {
+        "stub": forgotten.stub,
+        "rows": forgotten.rows,
+        "fees": forgotten.left,
+        "left": left,
+    }

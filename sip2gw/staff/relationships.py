@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -10,6 +12,13 @@ if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
     from sip2gw.model import Relationship
+
+
+RelationshipJson = TypedDict(
+    "RelationshipJson",
+    {"type": str, "from": str, "to": str, "functions": list[str], "confirmed": bool},
+)
+"""A relationship between two patrons, by their ids (C21)."""
 
 
 async def add_relationship(
@@ -24,7 +33,7 @@ async def add_relationship(
     return await store.add_relationship(wanted, config.relationships.rules, today)
 
 
-def relationship_json(relation: Relationship) -> dict[str, Any]:
+def relationship_json(relation: Relationship) -> RelationshipJson:
     """A relationship with the keys of C21."""
     return {
         "type": str(relation.type),

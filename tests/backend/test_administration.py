@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pytest
 from orders import decided_by
 
-from sip2gw.backend.base import BackendError, RefusedError
+from sip2gw.backend.base import BackendError, NotFoundError, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.model import (
     Badge,
@@ -84,7 +84,7 @@ async def test_a_removed_relationship_is_gone_at_once(library: Library) -> None:
     await library.remove_relationship(FAMILY, "C1", "P2")
     assert [one.type for one in (await found(library, "P1")).payer_for] == [AUTHORISATION]
     for change in (library.remove_relationship, library.confirm_relationship):
-        with pytest.raises(RefusedError, match="no head_of_family from patron P1 to patron P2"):
+        with pytest.raises(NotFoundError, match="no head_of_family from patron P1 to patron P2"):
             await change(FAMILY, "P1", "P2")
 
 

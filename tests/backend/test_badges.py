@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import ChangedError, NotFoundError, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.backend.loading.importing import import_files
@@ -176,6 +176,25 @@ async def test_days_stay_unless_they_are_named(library: Library) -> None:
         )
 
 
+async def test_a_badge_that_somebody_else_has_changed_stays(library: Library) -> None:
+    """C176: who says what was seen changes nothing else."""
+    seen = library.badges()[0]
+    await library.define_badge(replace(seen, name="First"), seen=seen)
+    with pytest.raises(ChangedError, match="somebody has changed it in the meantime"):
+        await library.define_badge(replace(seen, name="Second"), seen=seen)
+    assert library.badges()[0] == replace(seen, name="First")
+
+
+async def test_what_is_not_there_is_not_found(library: Library) -> None:
+    """B84: and not merely refused."""
+    with pytest.raises(NotFoundError):
+        await library.unassign_badge("ONBE", "P2", EVA)
+    with pytest.raises(NotFoundError):
+        await library.unassign_badge("ONBE", "P9", EVA)
+    with pytest.raises(NotFoundError):
+        await library.set_badge_active("NONE", True)
+
+
 def test_a_badges_days_are_imported_and_exported(library: Library) -> None:
     line = {"kind": "badge", "code": "SUMM", "name": "Summer", "from": "2026-07-01"}
     assert load(library, {**line, "until": "2026-08-31"}).errors == ()
@@ -202,6 +221,7 @@ async def test_the_history_says_who_did_what_and_why(library: Library) -> None:
     ]
     assert [event.change.terms.valid_until for event in done] == [None, MAY, MAY]
     assert [event.time for event in done] == [NOW, NOW, NOW + timedelta(1)]
+    assert len({event.id for event in done}) == len(done)
     assert told(library, "STUD", "P2") == []
     with pytest.raises(RefusedError, match="there is no badge NONE"):
         list(library.badge_history("NONE"))

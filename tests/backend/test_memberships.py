@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from orders import decided_by
 
-from sip2gw.backend.base import CirculationOrder, RefusedError
+from sip2gw.backend.base import ChangedError, CirculationOrder, NotFoundError, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.backend.loading.format import MembershipLine
@@ -239,6 +239,17 @@ async def test_a_change_is_refused_as_an_import_is(
     with pytest.raises(RefusedError, match=message):
         await library.change_membership(code, values)
     assert content(library) == before
+
+
+async def test_a_definition_that_somebody_else_has_changed_stays(library: Library) -> None:
+    """C176: who says what was seen changes nothing else."""
+    seen = definition(library, "201")
+    assert await library.change_membership("201", {"max_items": 7}, seen)
+    with pytest.raises(ChangedError, match="somebody has changed it in the meantime"):
+        await library.change_membership("201", {"max_items": 9}, seen)
+    assert definition(library, "201").max_items == 7
+    with pytest.raises(NotFoundError):
+        await library.change_membership("999", {"max_items": 1})
 
 
 async def test_circulation_sees_rules_loans_and_terms(library: Library) -> None:

@@ -141,7 +141,7 @@ def test_a_rehearsal_is_a_reading(sip2gw: Run, library: Path) -> None:
     lines = records(sip2gw, library, "audit", "--since", "today")
     assert [(one["action"], one["outcome"]) for one in lines] == [
         ("import", "done"),
-        ("maintain", "done"),
+        ("maintain", "rehearsed"),
         ("audit", "done"),
     ]
 

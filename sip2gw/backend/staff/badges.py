@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import NotFoundError, RefusedError, insist_unchanged
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.loading.format import BadgeLine
 from sip2gw.backend.loading.misfits import misfit_of
@@ -25,13 +25,16 @@ from sip2gw.model.badges import (
 from sip2gw.policy.members.badges import AssignmentPlan, ends_before_it_begins, plan_assignment
 
 
-def define(connection: Connection, badge: Badge, kept: Collection[str] = ()) -> WriteResult[None]:
+def define(
+    connection: Connection, badge: Badge, kept: Collection[str] = (), seen: Badge | None = None
+) -> WriteResult[None]:
     """Make `badge`, or give the one of its code another name, description, state and days.
 
     Its branches, which an import sets, stay; so do the days that `kept` names (`valid_from`,
-    `valid_until`).
+    `valid_until`). `seen` is how it must still be.
 
     Raises:
+        ChangedError: it is not as it was `seen`.
         RefusedError: code or texts are such that an import would refuse them too, or it would end
             before it begins.
     """
@@ -41,7 +44,9 @@ def define(connection: Connection, badge: Badge, kept: Collection[str] = ()) -> 
         )
     except msgspec.ValidationError as error:
         raise RefusedError(f"badge {badge.code}: {misfit_of(BadgeLine, error)}") from None
-    before = next((one for one in definitions(connection) if one.code == badge.code), badge)
+    known = next((one for one in definitions(connection) if one.code == badge.code), None)
+    insist_unchanged(seen, known)
+    before = known or badge
     wanted = replace(badge, **{name: getattr(before, name) for name in kept})
     if ends_before_it_begins(wanted.valid_from, wanted.valid_until):
         raise RefusedError(
@@ -64,7 +69,7 @@ def set_active(connection: Connection, code: str, active: bool) -> WriteResult[N
     """Show a badge to terminals, or to none (B65).
 
     Raises:
-        RefusedError: there is no such badge.
+        NotFoundError: there is no such badge.
     """
     _insist(connection, code)
     connection.execute(badges.SET_ACTIVE, (int(active), code))
@@ -75,7 +80,7 @@ def plan(connection: Connection, code: str, wishes: Sequence[BadgeWish]) -> Assi
     """What `assign` would do; nothing is changed.
 
     Raises:
-        RefusedError: there is no such badge.
+        NotFoundError: there is no such badge.
     """
     _insist(connection, code)
     return plan_assignment(
@@ -94,7 +99,7 @@ def assign(
     All of them, or none if there is a problem with any; doing it again changes nothing.
 
     Raises:
-        RefusedError: there is no such badge.
+        NotFoundError: there is no such badge.
     """
     planned = plan(connection, code, wishes)
     if planned.problems or not planned.changes:
@@ -107,12 +112,12 @@ def unassign(connection: Connection, code: str, card: str, deed: Deed) -> WriteR
     """Take a badge from the patron who has `card`; their id.
 
     Raises:
-        RefusedError: nobody has the card, or the patron does not have the badge.
+        NotFoundError: nobody has the card, or the patron does not have the badge.
     """
     patron_id = holder(connection, card)
     terms = badges.terms_by_code(connection, patron_id).get(code)
     if terms is None:
-        raise RefusedError(f"patron {patron_id} does not have badge {code}")
+        raise NotFoundError(f"patron {patron_id} does not have badge {code}")
     change = BadgeChange(BadgeAction.UNASSIGNED, code, patron_id, terms)
     badges.apply(connection, [change], deed)
     return WriteResult(patron_id, (patron_id,))
@@ -130,7 +135,7 @@ def holders(connection: Connection, code: str | None = None) -> Iterator[BadgeHo
     """Who has the badge `code`, or any badge; by code and patron (B65).
 
     Raises:
-        RefusedError: there is no such badge.
+        NotFoundError: there is no such badge.
     """
     if code is not None:
         _insist(connection, code)
@@ -143,7 +148,7 @@ def history(
     """Who changed an assignment when and why: of a badge, of a patron, or all; oldest first (B65).
 
     Raises:
-        RefusedError: there is no such badge, or nobody has the card.
+        NotFoundError: there is no such badge, or nobody has the card.
     """
     if code is not None:
         _insist(connection, code)
@@ -157,4 +162,9 @@ def _holder_ids(connection: Connection, code: str) -> list[str]:
 
 def _insist(connection: Connection, code: str) -> None:
     if all(badge.code != code for badge in definitions(connection)):
-        raise RefusedError(f"there is no badge {code}; see `badge list`")
+        raise unknown_badge(code)
+
+
+def unknown_badge(code: str) -> NotFoundError:
+    """That nobody knows `code`."""
+    return NotFoundError(f"there is no badge {code}; see `badge list`")

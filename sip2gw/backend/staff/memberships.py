@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import NotFoundError, RefusedError, insist_unchanged
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql.members import memberships
 from sip2gw.backend.sql.members.memberships import Definition, references
@@ -39,15 +39,21 @@ def add(connection: Connection, wanted: Mapping[int, Definition]) -> WriteResult
     return WriteResult(problems)
 
 
-def change(connection: Connection, code: str, values: Mapping[str, Any]) -> WriteResult[bool]:
-    """Give the definition with this code other `values`; whether that changed anything.
+def change(
+    connection: Connection, code: str, values: Mapping[str, Any], seen: Definition | None = None
+) -> WriteResult[bool]:
+    """Give the definition with this code other `values`; whether that changed anything. `seen` is
+    how it must still be.
 
     Raises:
-        RefusedError: there is no such definition, or it must not be like that.
+        NotFoundError: there is no such definition.
+        ChangedError: it is not as it was `seen`.
+        RefusedError: it must not be like that.
     """
     before = memberships.definition(connection, code)
     if before is None:
         raise unknown_membership(code)
+    insist_unchanged(seen, before)
     after = msgspec.structs.replace(before, **values)
     if after == before:
         return WriteResult(False)
@@ -60,9 +66,9 @@ def change(connection: Connection, code: str, values: Mapping[str, Any]) -> Writ
     return WriteResult(True)
 
 
-def unknown_membership(code: str) -> RefusedError:
+def unknown_membership(code: str) -> NotFoundError:
     """That nobody knows `code`."""
-    return RefusedError(f"there is no membership {code}; see `membership list`")
+    return NotFoundError(f"there is no membership {code}; see `membership list`")
 
 
 def _unknown(definition: Definition, codes: Collection[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import NotFoundError, RefusedError
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.stubs import MERGED_INTO
@@ -15,14 +15,15 @@ def holder(connection: Connection, card: str) -> str:
     """The patron who has `card`, in any state; a patron's id is one of the cards (C35).
 
     Raises:
-        RefusedError: nobody has it.
+        NotFoundError: nobody has it.
+        RefusedError: it is the id of a patron who was merged into another.
     """
     row = connection.execute(queries.CARD_HOLDER, (card,)).fetchone()
     if row is None:
         merged = connection.execute(MERGED_INTO, (card,)).fetchone()
         if merged is not None:
             raise RefusedError(f"patron {card} was merged into patron {merged[0]}; name that one")
-        raise RefusedError(nobody_has(card))
+        raise NotFoundError(nobody_has(card))
     return str(row[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import NotFoundError, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.records import load_account, relationship
@@ -50,7 +50,7 @@ def confirm(
     """Put an unconfirmed relationship in force; a confirmed one stays (B50).
 
     Raises:
-        RefusedError: there is none.
+        NotFoundError: there is none.
     """
     return _change(connection, queries.CONFIRM_RELATIONSHIP, kind, from_card, to_card)
 
@@ -61,7 +61,7 @@ def remove(
     """End a relationship.
 
     Raises:
-        RefusedError: there is none.
+        NotFoundError: there is none.
     """
     return _change(connection, queries.REMOVE_RELATIONSHIP, kind, from_card, to_card)
 
@@ -70,7 +70,7 @@ def relationships(connection: Connection, card: str | None = None) -> Iterator[R
     """All relationships, families first, or those of the holder of `card`.
 
     Raises:
-        RefusedError: nobody has the card.
+        NotFoundError: nobody has the card.
     """
     if card is not None:
         return iter(_of_patron(connection, holder(connection, card)))
@@ -88,7 +88,7 @@ def _change(
 ) -> WriteResult[Relationship]:
     relation = _resolved(connection, Relationship(kind, from_card, to_card))
     if not connection.execute(statement, relation.key).rowcount:
-        raise RefusedError(
+        raise NotFoundError(
             f"there is no {kind} from patron {relation.from_id} to patron {relation.to_id}"
         )
     return _done(relation)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,11 +24,14 @@ from sip2gw.cli.common import (
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.foundation.words import counted
 from sip2gw.staff.badges import (
-    LISTED_KEYS,
+    AssignedJson,
+    assign_badge,
+    assigned_json,
     badge_json,
     change_json,
     event_json,
     holder_json,
+    listed_badge_json,
 )
 
 if TYPE_CHECKING:
@@ -129,10 +131,8 @@ def list_badges(
 ) -> None:
     """List all badges."""
     with opened_store(configured(config)) as store:
-        listed: Iterable[dict[str, Any]] = map(badge_json, store.badges())
-        if json:
-            listed = ({name: record[name] for name in LISTED_KEYS} for record in listed)
-        write_listing(listed, _COLUMNS, json, csv=csv)
+        told = listed_badge_json if json else badge_json
+        write_listing(map(told, store.badges()), _COLUMNS, json, csv=csv)
 
 
 @badge.command()
@@ -156,7 +156,7 @@ def _set_active(code: str, active: bool, config: ConfigOption) -> None:
 @badge.command()
 def assign(
     code: CodeArgument,
-    patron: Annotated[
+    patron_id: Annotated[
         str | None,
         typer.Argument(metavar="[PATRON]", help="Patron id or any card number."),
     ] = None,
@@ -195,22 +195,22 @@ def assign(
     from sip2gw.staff.badge_file import read_branches
 
     settings = configured(config)
-    if (patron is None) == (file is None):
+    if (patron_id is None) == (file is None):
         raise UsageError("name a patron, or a file with --file, not both")
     try:
         terms = _terms(first, last, read_branches(branches or "", settings.branches))
     except ValueError as error:
         raise UsageError(f"--branches: {error}") from None
-    wishes = _wishes(patron, file, terms, settings)
+    wishes = _wishes(patron_id, file, terms, settings)
     with opened_store(settings) as store:
         plan = _assigned(store, code, wishes, _deed(reason), dry_run)
     if dry_run:
         write_listing(map(change_json, plan.changes), _CHANGE_COLUMNS, False)
     if file is None and not dry_run:
-        patron_id = plan.changes[0].patron_id if plan.changes else patron
-        say(f"Patron {printable(str(patron_id))} now has badge {printable(code)}.")
+        whose = plan.changes[0].patron_id if plan.changes else patron_id
+        say(f"Patron {printable(str(whose))} now has badge {printable(code)}.")
     else:
-        say(_summary(code, plan, dry_run))
+        say(_summary(code, assigned_json(plan, dry_run)))
 
 
 def _terms(first: str | None, last: str | None, branches: tuple[str, ...]) -> BadgeTerms:
@@ -241,10 +241,7 @@ def _assigned(
     Raises:
         CommandError: nothing was, because something is wrong with some of `wishes`.
     """
-    if dry_run:
-        plan = store.plan_badge(code, wishes)
-    else:
-        plan = run(store.assign_badge(code, wishes, deed))
+    plan = run(assign_badge(store, code, wishes, deed, dry_run=dry_run))
     _refuse(plan.problems, many=any(wish.place for wish in wishes))
     return plan
 
@@ -256,13 +253,9 @@ def _refuse(problems: list[str], *, many: bool) -> None:
         raise CommandError("\n".join(map(printable, problems)))
 
 
-def _summary(code: str, plan: AssignmentPlan, dry_run: bool) -> str:
-    from sip2gw.model.badges import BadgeAction
-
-    actions = [change.action for change in plan.changes]
-    given, changed = map(actions.count, (BadgeAction.ASSIGNED, BadgeAction.CHANGED))
-    counts = f"{given} assigned, {changed} changed, {plan.unchanged} unchanged"
-    return f"Badge {code}: {counts}.{' Nothing was changed yet.' if dry_run else ''}"
+def _summary(code: str, done: AssignedJson) -> str:
+    counts = ", ".join(f"{done[what]} {what}" for what in ("assigned", "changed", "unchanged"))
+    return f"Badge {code}: {counts}.{' Nothing was changed yet.' if done['dry_run'] else ''}"
 
 
 def _deed(reason: str) -> Deed:
@@ -274,14 +267,14 @@ def _deed(reason: str) -> Deed:
 @badge.command()
 def unassign(
     code: CodeArgument,
-    patron: HolderArgument,
+    patron_id: HolderArgument,
     reason: ReasonOption = "",
     config: ConfigOption = None,
 ) -> None:
     """Take a badge from a patron."""
     with opened_store(configured(config)) as store:
-        patron_id = run(store.unassign_badge(code, patron, _deed(reason)))
-    say(f"Patron {printable(patron_id)} no longer has badge {printable(code)}.")
+        whose = run(store.unassign_badge(code, patron_id, _deed(reason)))
+    say(f"Patron {printable(whose)} no longer has badge {printable(code)}.")
 
 
 @badge.command()
@@ -312,7 +305,7 @@ def report(
         holders = store.badge_holders(code)
         if expiring is not None:
             holders = badges.expiring(holders, today, expiring)
-        told: Iterator[dict[str, Any]] = (holder_json(one, today) for one in holders)
+        told = (holder_json(one, today) for one in holders)
         write_listing(told, _REPORT_COLUMNS, json, csv=csv)
 
 

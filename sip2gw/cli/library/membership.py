@@ -25,6 +25,7 @@ from sip2gw.foundation.words import counted
 from sip2gw.staff.memberships import (
     add_memberships,
     find_membership,
+    membership_json,
     memberships,
     read_changes,
 )
@@ -66,7 +67,7 @@ def show(code: CodeArgument, json: JsonOption = False, config: ConfigOption = No
     """Show one membership definition."""
     settings = configured(config)
     with opened_store(settings) as store:
-        found = find_membership(store, code, settings.institution.currency)
+        found = membership_json(find_membership(store, code), settings.institution.currency)
         write_one(found, json, with_meaning("type", membership_types()))
 
 
@@ -89,17 +90,18 @@ def add(
     currency = settings.institution.currency
     with opened_store(settings) as store:
         if file == STDIN:
-            codes, errors = run(add_memberships(store, STDIN, sys.stdin.buffer, currency))
+            added = run(add_memberships(store, STDIN, sys.stdin.buffer, currency))
         else:
             with open(file, "rb") as stream:
-                codes, errors = run(add_memberships(store, file, stream, currency))
+                added = run(add_memberships(store, file, stream, currency))
+    errors = added.misread or added.refused
     for line in errors:
         say(line)
     if errors:
         say(f"Nothing was changed: {counted(len(errors), 'error')}.")
         raise typer.Exit(FAILED)
-    if codes:
-        say(f"Added {counted(len(codes), 'membership')}: {', '.join(codes)}.")
+    if added.codes:
+        say(f"Added {counted(len(added.codes), 'membership')}: {', '.join(added.codes)}.")
     else:
         say("The file has no memberships; nothing was changed.")
 

@@ -24,13 +24,13 @@ from sip2gw.cli.common import (
     write_one,
     write_record,
 )
-from sip2gw.cli.failures import CommandError, UsageError
+from sip2gw.cli.failures import UsageError
 from sip2gw.cli.meanings import patron_statuses, with_meaning
 from sip2gw.cli.passwords import read_secret
 from sip2gw.foundation.words import counted
 from sip2gw.model import BlockType
 from sip2gw.staff import patrons
-from sip2gw.staff.merging import found_json, step_json
+from sip2gw.staff.merging import found_json, found_patrons, merged, step_json
 
 patron = typer.Typer(no_args_is_help=True)
 
@@ -52,9 +52,8 @@ def show(
     """
     settings = configured(config)
     with opened_store(settings) as store:
-        record = run(patrons.find_patron(store, patron_id))
-        record = run(patrons.with_guesses(store, record))
-    told = patrons.patron_json(record, settings.institution.currency, settings.zone)
+        currency, zone = settings.institution.currency, settings.zone
+        told = run(patrons.shown_patron_json(store, patron_id, currency, zone))
     write_one(told, json, with_meaning("status", patron_statuses()))
 
 
@@ -72,11 +71,7 @@ def set_pin(
     lock here.
     """
     settings = configured(config)
-    if settings.accounts:
-        raise CommandError(
-            "the library system has the PINs; change this one there. If it is locked here, use"
-            f" `sip2gw patron unblock {printable(patron_id)}`"
-        )
+    patrons.insist_on_own_pins(settings, patron_id)
     with opened_store(settings) as store:
         record = run(patrons.find_patron(store, patron_id))
         pin = read_secret("PIN", stdin)
@@ -104,8 +99,8 @@ def block(
     settings = configured(config)
     last = read_day_option("--until", until)
     with opened_store(settings) as store:
-        record = run(patrons.block(store, patron_id, block_type, note, last))
-    say(f"Patron {record.id} has been blocked: {block_type}.")
+        whose, _ = run(patrons.block(store, patron_id, block_type, note, last))
+    say(f"Patron {whose} has been blocked: {block_type}.")
 
 
 @patron.command()
@@ -116,7 +111,7 @@ def unblock(patron_id: PatronArgument, config: ConfigOption = None) -> None:
     lock of its PIN, even if the store does not know the patron.
     """
     with opened_store(configured(config)) as store:
-        say(run(patrons.unblock(store, patron_id)))
+        say(patrons.unblocked_in_words(patron_id, run(patrons.unblock(store, patron_id))))
 
 
 @patron.command()
@@ -163,27 +158,22 @@ def forget(
 
     Remove the patron from your library system first, or the next import brings them back.
     """
-    from sip2gw.model import format_amount
+    from sip2gw.staff.privacy import forget_patron
 
     settings = configured(config)
-    currency = settings.institution.currency
     with opened_store(settings) as store:
-        forgotten, left_to_do = run(
-            store.forget_patron(
-                patron_id, lambda minor: f"{currency} {format_amount(minor, currency)}", force=force
-            )
-        )
+        done = run(forget_patron(store, settings.institution.currency, patron_id, force=force))
     say(
-        f"The patron has been forgotten: {counted(forgotten.rows, 'row')} deleted or changed; the"
-        f" ledger names {forgotten.stub} instead."
+        f"The patron has been forgotten: {counted(done['rows'], 'row')} deleted or changed; the"
+        f" ledger names {done['stub']} instead."
     )
-    if forgotten.left:
+    if done["fees"]:
         say(
-            f"{counted(forgotten.left, 'fee')} of theirs kept an id that contains a card number;"
+            f"{counted(done['fees'], 'fee')} of theirs kept an id that contains a card number;"
             " the ledger is built on it."
         )
-    if left_to_do:
-        say(f"One thing is left: {left_to_do}.")
+    if done["left"]:
+        say(f"One thing is left: {done['left']}.")
 
 
 _FOUND_COLUMNS = ("id", "name", "birth_date", "home_branch", "cards")
@@ -206,11 +196,8 @@ def find(
 
     Every word must be in the name, as a whole or in part. Capitals and accents do not matter.
     """
-    from sip2gw.monitoring.telemetry import Redactor
-
     with opened_store(configured(config)) as store:
-        pseudonym = Redactor(store.pin_secret).pseudonym
-        found = list(map(found_json, store.search_patrons(text, pseudonym)))
+        found = list(map(found_json, found_patrons(store, text)))
     if found or json or csv:
         write_listing(found, _FOUND_COLUMNS, json, csv=csv)
     if not found:
@@ -236,14 +223,11 @@ def merge(
     step or not at all. PIN, membership and limits are NEW's. Payments stay under the id that paid.
     What cannot move is listed with the reason.
     """
-    from sip2gw.model.badges import Deed
-
     with opened_store(configured(config)) as store:
         if dry_run:
             plan = store.plan_merge(former, lasting)
         else:
-            deed = Deed(account(), datetime.now(UTC), f"merged {former} into {lasting}")
-            plan = run(store.merge_patrons(former, lasting, deed))
+            plan = run(merged(store, former, lasting, account(), datetime.now(UTC)))
     write_listing(map(step_json, plan.steps), _STEP_COLUMNS, False)
     verb = "would be" if dry_run else "has been"
     names = f"Patron {printable(plan.former_id)} {verb} merged into patron"

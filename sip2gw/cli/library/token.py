@@ -124,7 +124,8 @@ def audit(
     """List who read or changed what about whom, by command or by REST, oldest first.
 
     `object` is the id or name of what it was about. An outcome `begun` means that nobody knows what
-    became of it. JSON keys: `id time who role source action object patron address outcome`.
+    became of it, `rehearsed` that nothing was changed. JSON keys: `id time who role source action
+    object patron address outcome`.
     """
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sip2gw import __version__
-from sip2gw.backend.base import BackendError, NotFoundError, RefusedError
+from sip2gw.backend.base import BackendError, ChangedError, NotFoundError, RefusedError
 from sip2gw.web.api.problems import (
     FieldProblem,
     Problem,
@@ -19,10 +19,26 @@ from sip2gw.web.api.problems import (
     problem_response,
     unavailable,
 )
-from sip2gw.web.api.resources import audit, gateway, payments, terminals, tokens
+from sip2gw.web.api.resources import (
+    audit,
+    badges,
+    gateway,
+    memberships,
+    patrons,
+    payments,
+    relationships,
+    terminals,
+    tokens,
+)
 
 PREFIX = "/api/v1"
-_ALL = (tokens, audit, terminals, gateway, payments)
+_ALL = (
+    *(tokens, audit, terminals, gateway, payments),
+    *(patrons, badges, relationships, memberships),
+)
+
+_OURS = "Value error, "
+"""What pydantic writes before a sentence of ours."""
 
 _ABOUT = """What the commands of sip2gw do, for programs. Every request needs a token in
 `Authorization: Bearer TOKEN`; `sip2gw token add` makes one. Roles: `admin` may do what `staff` may,
@@ -50,6 +66,7 @@ def application() -> FastAPI:
         (RequestValidationError, _invalid),
         (HTTPException, _http),
         (NotFoundError, _not_found),
+        (ChangedError, _changed),
         (RefusedError, _refused),
         (BackendError, _store_failed),
         (Exception, _failed),
@@ -80,7 +97,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     """What is wrong where; never what was sent: it may be a PIN."""
     assert isinstance(error, RequestValidationError)
     problems: list[FieldProblem] = [
-        {"where": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()
+        {"where": ".".join(map(str, one["loc"])), "problem": one["msg"].removeprefix(_OURS)}
+        for one in error.errors()
     ]
     detail = "the request is not what the description says"
     return problem_response(ProblemError(422, detail, problems=problems))
@@ -98,6 +116,10 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _not_found(request: Request, error: Exception) -> Response:
     return problem_response(ProblemError(404, str(error)))
+
+
+async def _changed(request: Request, error: Exception) -> Response:
+    return problem_response(ProblemError(412, str(error)))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -26,6 +26,7 @@ from sip2gw.web.api.problems import (
     unavailable,
 )
 from sip2gw.web.api.rates import Rates
+from sip2gw.web.api.texts import insist_on_text
 
 if TYPE_CHECKING:
     from sip2gw.web.api.desk import Caller, Desk
@@ -92,6 +93,7 @@ class Api:
         address = (scope.get("client") or ("", 0))[0]
         caller = await self._caller(opened.desk, token, address)
         body = await _whole(receive, headers)
+        insist_on_text(scope["path"], scope["query_string"], body)
         scope["state"] = {
             "caller": caller,
             "desk": opened.desk,

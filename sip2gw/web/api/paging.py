@@ -75,7 +75,10 @@ def key_of(cursor: str | None) -> Key | None:
             msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=list[str])
         )
     except (binascii.Error, msgspec.DecodeError, ValueError):
-        detail = "the cursor is none of ours; leave it out to begin again"
-        raise ProblemError(
-            422, detail, problems=[{"where": "query.cursor", "problem": detail}]
-        ) from None
+        raise no_cursor() from None
+
+
+def no_cursor() -> ProblemError:
+    """That a cursor is none of ours."""
+    detail = "the cursor is none of ours; leave it out to begin again"
+    return ProblemError(422, detail, problems=[{"where": "query.cursor", "problem": detail}])

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, Action
-from sip2gw.staff.audit import act_of, audited
+from sip2gw.staff.audit import act_of, audited, outcome_of_looking
 from sip2gw.staff.documents import without_persons
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.once import KEY_PARAMETER, Keyed, keyed, once
@@ -80,6 +80,10 @@ class Resources:
     def put(self, path: str, words: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Declare a change that may be repeated; see `_declare`."""
         return self._declare("PUT", path, words, **options)
+
+    def patch(self, path: str, words: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        """Declare a change of some keys; see `_declare`."""
+        return self._declare("PATCH", path, words, **options)
 
     def delete(self, path: str, words: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Declare a removal; see `_declare`."""
@@ -182,7 +186,8 @@ def _named(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, Any]) -> Any:
-    """Writes the action down before it is done; who sees no persons reads nothing of them."""
+    """Writes the action down before it is done; who sees no persons reads nothing of them, and
+    a dry run changes nothing."""
     reads_nothing = action.does == "reads" and not asked.caller.sees_persons
     if not action.is_audited or reads_nothing:
         return nullcontext()
@@ -195,4 +200,7 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
         now=asked.now,
         address=asked.caller.address,
     )
+    if named.get("dry_run"):
+        asked.run(asked.store.add_audit_entry(act, outcome_of_looking(act)))
+        return nullcontext()
     return audited(asked.run, asked.store, act, (ProblemError,))

@@ -71,7 +71,7 @@ _REMEMBER = fill(
 )
 _HISTORY = """
     SELECT time, user_name, action, badge_code, patron_id, valid_from, valid_until, branches,
-           reason, source
+           reason, source, id
     FROM badge_change{where} ORDER BY time, id, patron_id, badge_code"""
 _HISTORY_FILTERS = {"code": "badge_code = ?", "patron_id": f"patron_id {SAME_PERSON}"}
 
@@ -181,8 +181,8 @@ def history(
     """Every change of an assignment of a badge, of a patron, or of all; oldest first."""
     statement, values = filtered(_HISTORY, _HISTORY_FILTERS, {"code": code, "patron_id": patron_id})
     for row in connection.execute(statement, values):
-        time, user, action, badge, whose, valid_from, valid_until, branches, reason, source = row
+        time, user, action, badge, whose, valid_from, valid_until, branches, *rest = row
         change = BadgeChange(
             BadgeAction(action), badge, whose, _terms(valid_from, valid_until, branches)
         )
-        yield BadgeEvent(moment_value(time), user, change, reason, source)
+        yield BadgeEvent(moment_value(time), user, change, *rest)

@@ -21,7 +21,8 @@ TOKENS_AND_AUDIT = (
         object TEXT NOT NULL,
         patron_id TEXT,
         address TEXT NOT NULL,
-        outcome TEXT NOT NULL CHECK (outcome IN ('begun', 'done', 'refused', 'failed')))""",
+        outcome TEXT NOT NULL
+            CHECK (outcome IN ('begun', 'done', 'rehearsed', 'refused', 'failed')))""",
     "CREATE INDEX audit_time ON audit (time, id)",
     "CREATE INDEX audit_patron ON audit (patron_id, time) WHERE patron_id IS NOT NULL",
     """CREATE TABLE answered (

@@ -19,7 +19,7 @@ from sip2gw.staff.payments import (
 )
 from sip2gw.web.api.editing import IfMatch, insist_on, show_etag
 from sip2gw.web.api.moments import Since, Until, since_of, until_of
-from sip2gw.web.api.paging import Cursor, Limit, Page, key_of, page
+from sip2gw.web.api.paging import Cursor, Limit, Page, key_of, no_cursor, page
 from sip2gw.web.api.resource import Asks, Resources
 
 resources = Resources("payments")
@@ -63,7 +63,10 @@ def _key(payment: Payment) -> tuple[str, str]:
 def _from(first: datetime | None, cursor: str | None) -> datetime | None:
     """Where a page begins to read: not before the last payment that was shown."""
     after = key_of(cursor)
-    last = datetime.fromisoformat(after[0]) if after else None
+    try:
+        last = datetime.fromisoformat(after[0]).astimezone(UTC) if after else None
+    except (ValueError, OverflowError):
+        raise no_cursor() from None
     return max(filter(None, (first, last)), default=None)
 
 

@@ -1,0 +1,183 @@
+"""Programs that ask REST, in the test's own process: no socket, no gateway, no other process.
+
+The gate, the application and the store are the real ones; only the gateway's answers are played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from once import Once
+from typer.testing import CliRunner
+
+from sip2gw.cli.app import app
+from sip2gw.control.messages import Alive
+from sip2gw.web.api.gate import Api
+from sip2gw.web.api.problems import ProblemError
+
+ROLES = ("view", "staff", "admin", "self")
+"""Each has a token of that name."""
+
+_CONFIG = """\
+[institution]
+id = "HUB"
+name = "Hub"
+currency = "EUR"
+timezone = "Europe/Brussels"
+[store]
+url = "sqlite:library.db"
+[branches.MAIN]
+[branches.EAST]
+[profiles.kiosk]
+kind = "selfcheck"
+[terminals.kiosk-1]
+profile = "kiosk"
+branch = "MAIN"
+password = "pw"
+networks = ["127.0.0.0/8"]
+"""
+_BEHIND = """\
+[backend]
+kind = "sip2"
+[backend.sip2]
+address = "ils.example:6001"
+login = "gateway"
+password = "pw"
+"""
+_stores = Once()
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """Its body."""
+        return json.loads(self.text)
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """Its status, and why."""
+        assert self.headers["content-type"] == "application/problem+json"
+        return self.status, self.json["detail"]
+
+
+class Site:
+    """A library with tokens, for programs and for commands.
+
+    Args:
+        directory: an empty one, for its files.
+        records: what is imported into its store.
+        behind: whether it stands in front of a library system.
+    """
+
+    def __init__(self, directory: Path, *records: dict[str, Any], behind: bool = False) -> None:
+        self.config = directory / "sip2gw.toml"
+        tables = [_CONFIG, _BEHIND if behind else ""]
+        for role in ROLES:
+            (directory / f"{role}.token").write_text(f"{role}-{'x' * 40}\n")
+            tables.append(f'[admin.tokens.{role}]\nrole = "{role}"\ntoken_file = "{role}.token"\n')
+        self.config.write_text("".join(tables))
+        self._fill(directory, records)
+        self._loop = asyncio.new_event_loop()
+        # Time flies, so nobody asks too fast.
+        self._api = Api(self.config, _play_the_gateway, count().__next__)
+        while self._api._opened is None:  # at most some seconds on a busy machine
+            with suppress(ProblemError):
+                self._loop.run_until_complete(self._api._try_to_open())
+
+    def _fill(self, directory: Path, records: tuple[dict[str, Any], ...]) -> None:
+        key = json.dumps(records)
+        if _stores.give(key, directory):
+            return
+        data = directory / "library.jsonl"
+        data.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+        result = self.command("import", str(data))
+        assert result.exit_code == 0, result.output
+        _stores.keep(key, directory / "library.db")
+
+    def close(self) -> None:
+        """Close its store."""
+        opened = self._api._opened
+        assert opened is not None
+        opened.desk.run(opened.desk.store.close())
+        self._loop.close()
+
+    def command(self, *arguments: str, stdin: str | None = None) -> Any:
+        """What a command says."""
+        given = [*arguments, "--config", str(self.config)]
+        return CliRunner().invoke(app, given, input=stdin, catch_exceptions=False)
+
+    def listed(self, *arguments: str) -> list[Any]:
+        """What a command says in JSON."""
+        result = self.command(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def audit(self) -> list[tuple[str, ...]]:
+        """What programs did: who, what, about which object and patron, and what became of it."""
+        keys = ("who", "action", "object", "patron", "outcome")
+        found = (one for one in self.listed("audit") if one["source"] == "rest")
+        return [tuple(one[key] or "" for key in keys) for one in found]
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        role: str = "admin",
+        headers: dict[str, str] | None = None,
+        **query: Any,
+    ) -> Told:
+        """What is answered to a request; `body` is bytes, or becomes JSON."""
+        sent = body if isinstance(body, bytes) else b"" if body is None else _encoded(body)
+        told = {
+            "authorization": f"Bearer {role}-{'x' * 40}",
+            "content-type": "application/json",
+            **(headers or {}),
+        }
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": f"/api/v1{path}",
+            "raw_path": quote(f"/api/v1{path}").encode(),
+            "query_string": urlencode(query).encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in told.items()],
+            "client": ("192.0.2.7", 4711),
+        }
+        return self._loop.run_until_complete(asyncio.wait_for(self._answered(scope, sent), 60))
+
+    async def _answered(self, scope: dict[str, Any], body: bytes) -> Told:
+        said: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        await self._api(scope, receive, send)
+        headers = {name.decode(): value.decode() for name, value in said[0]["headers"]}
+        text = b"".join(message.get("body", b"") for message in said[1:]).decode()
+        return Told(said[0]["status"], headers, text)
+
+
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+async def _play_the_gateway(request: Any) -> Any:
+    return Alive(ready=True)
