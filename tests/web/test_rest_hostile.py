@@ -31,6 +31,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "to": "P2",
         "functions": ["pay"],
     },
+    "POST /support": {"type": "AU", "category": "CARD", "text": "t", "patron": "P1"},
+    "POST /support/1/status": {"to": "D", "note": "n"},
+    "POST /support/1/answer": {"text": "t"},
+    "POST /support/tables/department": {"code": "D1", "description": "d"},
+    "PATCH /support/tables/category/CARD": {"description": "d"},
     "PATCH /memberships/201": {"description": "d", "max_items": 1, "hold_limit": "1.00"},
 }
 VALUES: list[Any] = [

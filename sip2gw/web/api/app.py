@@ -24,9 +24,12 @@ from sip2gw.web.api.resources import (
     badges,
     gateway,
     memberships,
+    notices,
     patrons,
     payments,
     relationships,
+    support,
+    support_tables,
     terminals,
     tokens,
 )
@@ -35,6 +38,7 @@ PREFIX = "/api/v1"
 _ALL = (
     *(tokens, audit, terminals, gateway, payments),
     *(patrons, badges, relationships, memberships),
+    *(support, support_tables, notices),
 )
 
 _OURS = "Value error, "
