@@ -57,6 +57,7 @@ NO_TEXTS = [
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     made = Site(tmp_path_factory.mktemp("site"), *LIBRARY)
+    assert made.ask("POST", "/support", BODIES["POST /support"]).json["id"] == "1"
     yield made
     made.close()
 

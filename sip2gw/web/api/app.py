@@ -28,6 +28,7 @@ from sip2gw.web.api.resources import (
     patrons,
     payments,
     relationships,
+    self_service,
     support,
     support_tables,
     terminals,
@@ -38,7 +39,7 @@ PREFIX = "/api/v1"
 _ALL = (
     *(tokens, audit, terminals, gateway, payments),
     *(patrons, badges, relationships, memberships),
-    *(support, support_tables, notices),
+    *(support, support_tables, notices, self_service),
 )
 
 _OURS = "Value error, "
