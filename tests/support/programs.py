@@ -85,12 +85,19 @@ class Site:
 
     def __init__(self, directory: Path, *records: dict[str, Any], behind: bool = False) -> None:
         self.config = directory / "sip2gw.toml"
-        tables = [_CONFIG, _BEHIND if behind else ""]
-        for role in ROLES:
-            (directory / f"{role}.token").write_text(f"{role}-{'x' * 40}\n")
-            tables.append(f'[admin.tokens.{role}]\nrole = "{role}"\ntoken_file = "{role}.token"\n')
-        self.config.write_text("".join(tables))
+        self.config.write_text(_CONFIG + (_BEHIND if behind else "") + with_tokens(directory))
         self._fill(directory, records)
+        self._open()
+
+    @classmethod
+    def beside(cls, config: Path) -> Site:
+        """Programs beside a gateway that runs with `config`, which has the tokens."""
+        site = cls.__new__(cls)
+        site.config = config
+        site._open()
+        return site
+
+    def _open(self) -> None:
         self._loop = asyncio.new_event_loop()
         # Time flies, so nobody asks too fast.
         self._api = Api(self.config, _play_the_gateway, count().__next__)
@@ -173,6 +180,15 @@ class Site:
         headers = {name.decode(): value.decode() for name, value in said[0]["headers"]}
         text = b"".join(message.get("body", b"") for message in said[1:]).decode()
         return Told(said[0]["status"], headers, text)
+
+
+def with_tokens(directory: Path) -> str:
+    """Tables of the configuration with a token for each role, whose files are in `directory`."""
+    tables = []
+    for role in ROLES:
+        (directory / f"{role}.token").write_text(f"{role}-{'x' * 40}\n")
+        tables.append(f'[admin.tokens.{role}]\nrole = "{role}"\ntoken_file = "{role}.token"\n')
+    return "".join(tables)
 
 
 def _encoded(body: Any) -> bytes:
