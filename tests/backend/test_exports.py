@@ -108,6 +108,12 @@ async def test_while_nothing_waits_for_anybody_nobody_is_looked_up(store: Store)
         assert statements.count(PENDING) == 1
 
 
+async def test_what_a_thread_has_read_may_be_old_and_is_not_remembered(store: Store) -> None:
+    store._reads.note_slow()
+    assert await store.pending_fees("P1") == ()
+    assert store._is_anything_pending is None
+
+
 async def test_one_share_has_the_id_of_its_payment(library: Library) -> None:
     payment_id = await pay(library, OF_ANN)
     (one,) = library.payment_exports(pending=True)

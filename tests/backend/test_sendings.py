@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -104,6 +106,31 @@ async def test_who_gives_up_leaves_nothing_behind(library: Library) -> None:
     await asyncio.sleep(2 * ENDED_KEPT_S)
     doubts: Any = library._doubts
     assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S2"]
+
+
+async def test_who_gives_up_while_others_are_written_down_is_never_written(
+    library: Library,
+) -> None:
+    doubts: Any = library._doubts
+    may_write, write, written = threading.Event(), doubts._spool.put_all, []
+
+    def slowly(attempts: list[UnknownSending]) -> list[str]:
+        written.append([attempt.id for attempt in attempts])
+        may_write.wait(10)
+        noted: list[str] = write(attempts)
+        return noted
+
+    with patch.object(doubts._spool, "put_all", slowly):
+        first = asyncio.ensure_future(library.begin_sending(sending(1)))
+        while not written:  # noqa: ASYNC110 -- the thread says so
+            await asyncio.sleep(0)
+        others = [asyncio.ensure_future(library.begin_sending(sending(n))) for n in (2, 3)]
+        await asyncio.sleep(0)
+        others[0].cancel()
+        await asyncio.gather(others[0], return_exceptions=True)
+        may_write.set()
+        await asyncio.gather(first, others[1])
+    assert written == [["S1"], ["S3"]]
 
 
 async def test_what_nobody_knows_is_shown_from_the_spool_and_then_from_the_store(

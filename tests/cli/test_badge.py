@@ -6,16 +6,18 @@ import getpass
 import json
 import re
 import shlex
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from .conftest import Result, Run
 
 ROOT = Path(__file__).parents[2]
-TODAY = date.today()
+TODAY = datetime.now(ZoneInfo("Europe/Brussels")).date()
+"""Where the library is: near midnight it is another day there."""
 
 
 @pytest.fixture

@@ -26,13 +26,13 @@ def server():
 
 
 @pytest.fixture
-async def gateway(server, tmp_path):
+async def gateway(server, tmp_path, watch):
     url = f'url = "{server.url(server.make_database())}"'
     config = re.sub(r'url = "sqlite:[^"]*"', lambda _: url, CONFIG)
     file = await prepare(
         tmp_path, config.replace("[server]", "[server]\nworkers = 2") + KIOSKS, LIBRARY
     )
-    async with GatewayProcess(file) as started:
+    async with GatewayProcess(file, program=watch.program()) as started:
         await started.start()
         await becomes(started, "sip2gw_workers", 2)
         yield started
@@ -207,3 +207,14 @@ def is_alive(pid):
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_without_a_store_it_does_not_start_and_says_why_once(server, tmp_path):
+    config = tmp_path / "sip2gw.toml"
+    text = CONFIG.replace("[server]", "[server]\nworkers = 2")
+    config.write_text(text.replace("sqlite:library.db", server.url("nowhere")))
+    async with GatewayProcess(config) as gateway:
+        await gateway.launch()
+        assert await gateway.ended() == 1
+        (said,) = gateway.other_output
+        assert "nowhere" in said

@@ -14,8 +14,10 @@ from postgres import running_server
 from proofs import clerk
 from proofs.process import GatewayProcess, prepare
 
+# No request comes to its deadline, however busy the machine is.
+SERVER = "[server]\nworkers = 2\nrequest_timeout_s = 60\nterminal_timeout_s = 90\n"
 SETTINGS = (
-    CONFIG.replace("[server]\n", "[server]\nworkers = 2\n")
+    CONFIG.replace("[server]\n", SERVER)
     .replace("[security]\n", "[security]\nterminal_pin_failures_max = 6\n")
     .replace('badges = ["ONBE"], ', 'badges = ["ONBE"], passage_window_s = 600, ', 1)
 )
@@ -69,9 +71,7 @@ async def test_whoever_moves_between_workers_finds_one_gateway(tmp_path):
             await prepare(tmp_path, config, [*LIBRARY, copy("FREE1")])
         ) as gateway:
             await gateway.start()
-            async with asyncio.timeout(HANGS_S):
-                while "\nsip2gw_workers 2" not in (await gateway.http("/metrics"))[1]:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+            await gateway.logged("worker_serves", 2, timeout_s=60)
             await one_line_is_left(gateway)
             await one_passage_is_one(gateway)
             await a_pin_is_locked_after_five_failures(gateway)

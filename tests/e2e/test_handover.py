@@ -5,10 +5,11 @@ What becomes of single sockets: `tests/gateway/test_sockets.py`; who hands over 
 """
 
 import asyncio
+import fcntl
 import signal
 import socket
 import sqlite3
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -133,37 +134,52 @@ async def test_of_several_starts_at_once_one_serves_in_the_end(start, watch):
         assert [await end for end in ends] == [0]
 
 
+@contextmanager
+def turn_of(config):
+    """The turn of a start: another one waits until the context ends, and then takes a moment."""
+    with config.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+async def handing_over(first, second, question):
+    """A payment is under way, for as long as somebody else has the store, and `first` waits for
+    it before it leaves to `second`. Returns what lets the payment go on."""
+    till = await first.terminal("pay-1")
+    store = sqlite3.connect(first.config.parent / "library.db", isolation_level=None)
+    with turn_of(first.config):
+        await second.launch()
+        async with asyncio.timeout(30):
+            while not second.other_output:  # noqa: ASYNC110 -- "waiting for another start"
+                await asyncio.sleep(0.01)
+        store.execute("BEGIN IMMEDIATE")
+        await till.send(question)
+    await first.logged("handed_over")
+    return till, closing(store)
+
+
 async def test_either_may_be_killed_while_the_one_waits_for_the_other(start, watch, tmp_path):
     """The payment under way is not booked twice, and the next start finds all in order."""
     async with start() as first, AsyncExitStack() as stack:
-        till, config = await first.terminal("pay-1"), first.config
         second, third, fourth = [
-            await stack.enter_async_context(GatewayProcess(config, program=watch.program()))
+            await stack.enter_async_context(GatewayProcess(first.config, program=watch.program()))
             for _ in range(3)
         ]
-        with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")  # what is under way takes as long as this
-            await till.send(cent("pay-1")(1))
-            await second.launch()
-            await first.logged("handed_over")
+        question = cent("pay-1")
+        till, held = await handing_over(first, second, question(1))
+        with held:
             await second.kill()
-            other.execute("COMMIT")
         assert (await till.read()).startswith("38Y")
         assert await first.ended() == 0
         await third.start()
-        assert third.events("taken_over") == [], third.other_output
-        till = await third.terminal("pay-1")
-        with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            await till.send(cent("pay-1")(2))
-            await fourth.launch()
-            await third.logged("handed_over")
+        assert third.events("taken_over") == [], "nobody was there"
+        _, held = await handing_over(third, fourth, question(2))
+        with held:
             waiting = await fourth.connect(third.address)
             await third.kill()
-            other.execute("COMMIT")
         assert await waiting.ask("9300CNpay-1|COpw|") == "941"  # in the queue until then
         for number in (1, 2):
-            assert (await waiting.ask(cent("pay-1")(number))).startswith("38Y")
+            assert (await waiting.ask(question(number))).startswith("38Y")
         assert booked(tmp_path) == 2
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from sip2gw.foundation.eager import Detached, OneWait, Suspended, start, within
+from sip2gw.foundation.eager import (
+    Cancellable,
+    Detached,
+    Happening,
+    OneWait,
+    Suspended,
+    start,
+    within,
+)
 
 
 async def outcome(suspended: Suspended[Any]) -> Any:
@@ -370,6 +378,71 @@ async def test_when_what_it_waits_for_is_cancelled_so_is_who_has_joined() -> Non
         with pytest.raises(asyncio.CancelledError):
             await joined
         assert judged.ended == 1
+
+
+# Work that somebody else cancels ------------------------------------------------------------------
+
+
+class Asking:
+    """A `Cancellable` question that is judged by a `Detached`, whose caller may go."""
+
+    def __init__(self, wait: Any) -> None:
+        self.wait = wait
+        self.heard: list[str] = []
+        self.asking: Cancellable[str] = Cancellable()
+        detached: Detached[None] = Detached(set(), lambda: None)
+        begun = start(detached.run(self.judge()))
+        assert isinstance(begun, Suspended)
+        self.suspended = begun
+        begun.go_on(lambda result: None)
+
+    async def ask(self) -> str:
+        try:
+            await self.wait
+        except asyncio.CancelledError:
+            self.heard.append("is not asked any more")
+            raise
+        return "answered"
+
+    async def judge(self) -> None:
+        try:
+            self.heard.append(await self.asking.run(self.ask()))
+        except asyncio.CancelledError:
+            self.heard.append("counts")
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_is_cancelled_ends_where_it_waits_and_the_rest_goes_on(leaves: bool) -> None:
+    for wait in (Happening(), asyncio.get_running_loop().create_future()):
+        asking = Asking(wait)
+        if leaves:
+            asking.suspended.cancel()
+        asking.asking.cancel()
+        assert asking.heard == []
+        await turns(5)
+        assert asking.heard == ["is not asked any more", "counts"]
+
+
+async def test_whoever_leaves_does_not_cancel_it() -> None:
+    happening = Happening()
+    asking = Asking(happening)
+    asking.suspended.cancel()
+    await turns(5)
+    assert asking.heard == []
+    happening.happen()
+    await turns(5)
+    assert asking.heard == ["answered"]
+
+
+async def test_what_has_happened_is_not_waited_for() -> None:
+    happening = Happening()
+    happening.happen()
+
+    async def ask() -> str:
+        await happening
+        return "at once"
+
+    assert start(ask()) == "at once"
 
 
 # Going on where a wait ends ---------------------------------------------------------------------

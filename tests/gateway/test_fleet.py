@@ -163,6 +163,7 @@ async def test_nobody_waits_for_one_that_ended_before_it_served(house):
 async def test_at_a_start_all_get_their_share(house):
     await house.open(0)
     house.team.begin([1, 2])
+    house.team.expect_all()
     house.arrive(6)
     for number in (1, 2):
         await house.serves(number)
@@ -245,6 +246,33 @@ async def test_one_that_was_starting_meanwhile_follows_before_it_serves(house):
     late.serve()
     await house.until(lambda: house.team.members[1].takes_turns and house.metrics.workers == 2)
     assert late.config.log.level == "warning"
+
+
+async def test_whoever_starts_late_takes_its_spool_before_connections(house):
+    """A gateway before this one may have had it, and without it no payment is taken."""
+    await house.open(0)
+    house.team.begin([1])
+    await house.until(lambda: 1 in house.workers)
+    assert house.workers[0].spools == 0
+    await house.team.have_spools()
+    assert house.workers[0].spools == 1
+    late = house.workers[1]
+    late.serve()
+    await house.until(lambda: house.team.members[1].serving)
+    assert late.spools == 1
+
+
+async def test_a_start_waits_for_all_but_not_for_long(house):
+    await house.open(0)
+    house.team.begin([1, 2])
+    await house.until(lambda: len(house.workers) == 3)
+    house.workers[1].serve()
+    await house.team.all_serve(0.05)
+    assert [one.serving for one in house.team.members] == [True, True, False]
+    waiting = asyncio.ensure_future(house.team.all_serve(60.0))
+    house.workers[2].serve()
+    await waiting
+    assert all(one.serving for one in house.team.members)
 
 
 async def test_all_end_in_peace_and_say_what_they_gave_up(house):

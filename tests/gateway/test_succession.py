@@ -96,6 +96,19 @@ async def test_the_file_of_a_unix_socket_stays_and_is_the_followers(tmp_path):
         assert not (tmp_path / "sip2").exists()
 
 
+async def test_an_address_that_is_not_configured_any_more_is_closed(tmp_path):
+    """Otherwise terminals would connect there, and wait for ever."""
+    both = CONFIG.replace('"127.0.0.1:0"]', '"127.0.0.1:0", "127.0.0.2:0"]')
+    async with running(tmp_path, config=both) as gateway, ending(gateway.app) as config:
+        _, old = gateway.app.acceptor.addresses
+        follower = Follower(replace(config, listeners=config.listeners[:1]))
+        found = await follower.take()
+        host, _, port = old.rpartition(":")
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(host, int(port))
+        found.close()
+
+
 async def test_what_systemd_hands_over_in_vain_is_closed(config):
     stray = socket.create_server(("127.0.0.2", 0))
     with pytest.raises(SocketError, match="which neither"):

@@ -20,6 +20,7 @@ from sip2gw.shared.together.messages import (
     Admitted,
     Answered,
     Asked,
+    KnownPatron,
     LoginFailed,
     PassageBegan,
     Refused,
@@ -913,6 +914,15 @@ class TestDoors:
         # And of its record everybody knows when it was seen.
         known: list[Any] = [worker.state.admissions.known("1001") for worker in world.workers]
         assert len({one.seen_s for one in known}) == 1
+
+    async def test_of_two_admissions_at_a_door_the_later_one_counts(self):
+        world = World()
+        worker = world.workers[1]
+        admissions: Any = worker.state.admissions
+        for at_s in (101.0, 100.0):
+            told = KnownPatron("1001", 99.0, sealing.seal(ANNA), [("door-1", "1001", at_s)], 0)
+            admissions.take_known(told)
+        assert admissions.known("1001").times_s == {("door-1", "1001"): 101.0}
 
     async def test_only_the_latest_refusals_are_kept(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.doors.REFUSED_MAX", 2)

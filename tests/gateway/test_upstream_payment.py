@@ -58,6 +58,18 @@ async def test_a_second_amount_fee_or_receipt_number_goes_nowhere(tmp_path):
         assert sent[27:] == b"BV1.00|AOHUB|AA1001|AC|CG1|BKB1|ZZours|"
 
 
+async def test_what_goes_up_names_the_currency_and_no_debtor_of_ours(tmp_path):
+    """The terminal leaves the currency out, which means ours (C105), and says for whom it is by ZD,
+    which only we know."""
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        asked = pay(more="ZD1001|").replace("EUR", "   ", 1)
+        assert (await till.ask(asked)).startswith("38Y")
+        (sent,) = went_up(library)
+        assert sent[20:27] == b"0100EUR"
+        assert b"ZD" not in sent
+
+
 async def test_a_named_fee_is_paid(tmp_path):
     async with before(tmp_path) as (gateway, library):
         till = await gateway.terminal("till-1")

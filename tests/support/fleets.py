@@ -14,9 +14,11 @@ from sip2gw.daemon.fleet.messages import (
     AnyMessage,
     Arrived,
     Converse,
+    Done,
     End,
     Follow,
     Followed,
+    HaveSpool,
     Look,
     Over,
     Serving,
@@ -45,6 +47,8 @@ class Worker:
         self.lines = {}
         self.reads, self.follows = True, True
         self.given_up = []
+        self.spools = 0
+        """How often it was told to take its spool."""
         self.process = Process(theirs, their_control, self)
         self.status = None
         self.operations: Any = None
@@ -71,6 +75,9 @@ class Worker:
                 self.conversing = asyncio.ensure_future(self.operations.adopt(line))
             case Look():
                 return Turn(store_works=True)
+            case HaveSpool():
+                self.spools += 1
+                return Done()
             case Follow() if self.follows:
                 self.config = read_config(descriptor)
                 return Followed()

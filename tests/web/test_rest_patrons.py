@@ -149,6 +149,12 @@ def test_a_block_that_is_none_is_refused(site, block):
     assert site.audit() == []
 
 
+def test_a_day_that_is_none_is_told_in_our_words(site):
+    told = site.ask("POST", "/patrons/P1/blocks", {"until": "tomorrow"})
+    problem = {"where": "body.until", "problem": "write a day as YYYY-MM-DD"}
+    assert told.json["problems"] == [problem]
+
+
 # Doubles and ends -------------------------------------------------------------------------------
 
 

@@ -90,6 +90,8 @@ class Member:
         self.serving = False
         """Whether it has said that it serves, and has not ended."""
         self.has_served = False
+        self.has_spool = False
+        """Whether it was told to take it, as it had to be if another gateway had it before."""
         self.expected_until = float("-inf")
         """Until then connections wait for it, on the owner's clock, if it does not serve yet."""
         self.waiting: deque[Arrival] = deque()
@@ -218,7 +220,7 @@ class Member:
 
     async def ask_in_time(self, request: Request) -> AnyAnswer | None:
         """Its answer; None if it has none in time, or at all."""
-        if not self.takes_turns:
+        if not self.serving:
             return None
         with suppress(GatewayGoneError, TimeoutError):
             return await asyncio.wait_for(self.ask(request), ANSWER_WITHIN_S)
@@ -261,6 +263,7 @@ class Member:
 
     async def have_spool(self) -> None:
         """Let it take its spool, which a gateway before this one may have had."""
+        self.has_spool = True
         if self._link is not None:
             with suppress(LinkLostError, TimeoutError):
                 await asyncio.wait_for(self._link.ask(HaveSpool()), ANSWER_WITHIN_S)

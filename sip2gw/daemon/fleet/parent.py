@@ -20,7 +20,7 @@ from sip2gw.daemon.chores import ClockChore
 from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.fleet.member import Member, Process
 from sip2gw.daemon.fleet.operations import FleetOperations
-from sip2gw.daemon.fleet.team import LOOK_EVERY_S, Team
+from sip2gw.daemon.fleet.team import EXPECTED_S, LOOK_EVERY_S, Team
 from sip2gw.daemon.handover.sockets import SocketError, Sockets, TakeSockets
 from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
 from sip2gw.daemon.notify import ServiceManager
@@ -129,6 +129,7 @@ class Parent:
             if not self._stopping.is_set():
                 self._sockets = await self._take_sockets()
                 await self.team.have_spools()
+                self.team.expect_all()
                 self.acceptor.listen(self._sockets.terminals)
                 await self._serve(on_ready)
         except BaseException:
@@ -148,6 +149,8 @@ class Parent:
             raise NobodyServesError
         if not self._stopping.is_set():
             self.team.begin(range(1, self.config.server.workers))
+            # Whoever served before goes on meanwhile; so each has its share from the beginning.
+            await self.team.all_serve(EXPECTED_S)
 
     async def _serve(self, on_ready: OnReady) -> None:
         control, admin = await self.operators.open(self.config, self._sockets.http)

@@ -70,8 +70,11 @@ class Team:
         self._ended: list[Family] = []
         """What workers that have ended had counted."""
         self._stopping = asyncio.Event()
+        self._spools_are_free = False
         self.served = asyncio.Event()
         """Set when a worker serves for the first time."""
+        self._changed = asyncio.Event()
+        """Set when a worker serves."""
         self.failed = asyncio.Event()
         """Set when a worker has ended before any has served: the gateway cannot start."""
         self.members = [
@@ -108,14 +111,15 @@ class Team:
         return not member.serving and self._monotonic() < member.expected_until
 
     def serves(self, member: Member) -> None:
-        """Hand over what has waited; a configuration that is new since its start goes first."""
-        if member.config is not self._config:
-            self._tasks.append(asyncio.get_running_loop().create_task(self._follow(member)))
+        """Hand over what has waited; what it must have before goes first (`_prepare`)."""
+        if not self._is_prepared(member):
+            self._tasks.append(asyncio.get_running_loop().create_task(self._prepare(member)))
             return
         if not member.serving:
             member.serving = member.has_served = True
             self._log.events.info("worker_serves", worker=member.number)
         self.served.set()
+        self._changed.set()
         self._count()
         self._joined(member)
         while member.waiting:
@@ -149,11 +153,15 @@ class Team:
 
     # Processes -----------------------------------------------------------------------------
 
+    def expect_all(self) -> None:
+        """From now on connections come, and wait a moment for workers that do not serve yet."""
+        for member in self.members:
+            member.expected_until = self._monotonic() + EXPECTED_S
+
     def begin(self, numbers: Iterable[int]) -> None:
         """Start these workers, and replace each as often as it ends."""
         loop = asyncio.get_running_loop()
         for number in numbers:
-            self.members[number].expected_until = self._monotonic() + EXPECTED_S
             self._tasks.append(loop.create_task(self._keep(number)))
 
     async def _keep(self, number: int) -> None:
@@ -234,8 +242,22 @@ class Team:
         return merged(*(member.families for member in self.members), self._ended)
 
     async def have_spools(self) -> None:
-        """The gateway before this one has left: let all workers that serve take their spools."""
+        """No gateway before this one has the spools any more: let all workers that serve take them.
+
+        One that is starting does so before it gets connections.
+        """
+        self._spools_are_free = True
         await asyncio.gather(*(one.have_spool() for one in self.members if one.serving))
+
+    def _is_prepared(self, member: Member) -> bool:
+        """Whether it has the configuration in force, and its spool if that is free."""
+        is_current = member.config is self._config
+        return is_current and (member.has_spool or not self._spools_are_free)
+
+    async def _prepare(self, member: Member) -> None:
+        if self._spools_are_free and not member.has_spool:
+            await member.have_spool()
+        await self._follow(member)
 
     async def follow(self, config: Config) -> None:
         """Put `config` in force in all workers; one that cannot is replaced.
@@ -245,6 +267,14 @@ class Team:
         # A connection names its listener by its place among those of the start.
         self._config = replace(config, listeners=self._config.listeners)
         await asyncio.gather(*(self._follow(one) for one in self.members if one.serving))
+
+    async def all_serve(self, within_s: float) -> None:
+        """Wait until all serve, but not longer than that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not all(member.serving for member in self.members):
+                    await self._changed.wait()
+                    self._changed.clear()
 
     async def _follow(self, member: Member) -> None:
         while member.config is not self._config:

@@ -104,8 +104,9 @@ class ToldAdmissions(AdmissionsOf[R]):
         self, patron_id: str, seen_s: float, data: bytes, doors: Iterable[tuple[str, str, float]]
     ) -> AdmittedPatron[R] | None:
         since_s = self._refused_s.get(patron_id, 0)
-        doors = [door for door in doors if door[2] > since_s]
         known = self._patrons.get(patron_id)
+        told_s = known.times_s if known is not None else {}
+        doors = [door for door in doors if door[2] > max(since_s, told_s.get(door[:2], 0))]
         if known is None and not (data and doors):
             return None  # refused meanwhile; or only one worker knows, see `SEALED_BYTES_MAX`
         if known is None or (data and seen_s >= known.seen_s):
