@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from once import Once
 from typer.testing import CliRunner
 
 from sip2gw.cli.app import app
+from sip2gw.client import Client
+from sip2gw.client.line import Raw
 from sip2gw.control.messages import Alive
 from sip2gw.web.api.gate import Api
 from sip2gw.web.api.problems import ProblemError
@@ -166,6 +169,17 @@ class Site:
             "client": ("192.0.2.7", 4711),
         }
         return self._loop.run_until_complete(asyncio.wait_for(self._answered(scope, sent), 60))
+
+    def client(self, role: str = "admin") -> Client:
+        """The client that we ship, without a network."""
+        return Client("", f"{role}-{'x' * 40}", send=self._send)
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Raw:
+        where, _, query = path.partition("?")
+        where = unquote(where.removeprefix("/api/v1"))
+        given = dict(parse_qsl(query, keep_blank_values=True))
+        told = self.ask(method, where, body, headers=dict(headers), **given)
+        return Raw(told.status, told.headers, told.text.encode())
 
     async def _answered(self, scope: dict[str, Any], body: bytes) -> Told:
         said: list[Any] = []
