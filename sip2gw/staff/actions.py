@@ -121,6 +121,9 @@ ACTIONS: Mapping[str, Action] = {
     "token add": _changes(_ADMIN, object="name"),
     "token list": Action(_ADMIN, "reads", False),
     "token revoke": _changes(_ADMIN, object="name"),
+    "payment stream": _view(),
+    "door stream": _view(),
+    "terminal stream": _view(),
     "self authorisations": Action(_SELF, "reads", True, "patron"),
     "self propose": _changes(_SELF, patron="patron"),
     "self confirm": _changes(_SELF, patron="patron"),
@@ -133,5 +136,7 @@ ACTIONS: Mapping[str, Action] = {
 """By the words of the command. `serve demo check backup restore send decode` and the like, which
 work with files and processes of their machine, are commands only."""
 
-REST_ONLY = frozenset(words for words, action in ACTIONS.items() if action.role is _SELF)
+REST_ONLY = frozenset(
+    words for words, action in ACTIONS.items() if action.role is _SELF or words.endswith(" stream")
+)
 """No commands."""

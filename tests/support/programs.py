@@ -184,8 +184,12 @@ class Site:
     async def _answered(self, scope: dict[str, Any], body: bytes) -> Told:
         said: list[Any] = []
 
+        parts = [{"type": "http.request", "body": body, "more_body": False}]
+
         async def receive() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if not parts:
+                await asyncio.Event().wait()  # the client stays
+            return parts.pop()
 
         async def send(message: Any) -> None:
             said.append(message)

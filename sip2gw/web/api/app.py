@@ -29,6 +29,7 @@ from sip2gw.web.api.resources import (
     payments,
     relationships,
     self_service,
+    streams,
     support,
     support_tables,
     terminals,
@@ -37,6 +38,7 @@ from sip2gw.web.api.resources import (
 
 PREFIX = "/api/v1"
 _ALL = (
+    streams,  # the first path that fits counts: before those of single payments
     *(tokens, audit, terminals, gateway, payments),
     *(patrons, badges, relationships, memberships),
     *(support, support_tables, notices, self_service),
