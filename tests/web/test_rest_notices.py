@@ -62,8 +62,11 @@ def test_notices_are_those_of_the_command_and_come_in_pages(site):
 class Courier:
     """Delivers as it is told."""
 
+    made: list["Courier"] = []
+
     def __init__(self, *_: Any) -> None:
         self.ends = asyncio.Event()
+        self.made.append(self)
 
     def stop(self) -> None:
         self.ends.set()
@@ -84,6 +87,7 @@ def test_what_waits_is_sent_as_far_as_a_request_may_take(site, monkeypatch):
         200,
         {**NOTHING, "sent": 2, "waiting": 1, "under_way": True},
     )
+    assert [one.ends.is_set() for one in Courier.made] == [True]  # it takes no more
     assert site.audit() == [("staff", "outbox send", "", "", "done")]
 
 
@@ -95,6 +99,23 @@ def test_what_nobody_takes_is_told(site):
     told = site.ask("POST", "/outbox/send", {}, role="staff").json
     assert told == {**NOTHING, "waiting": 1}
     assert [one["state"] for one in site.listed("outbox", "list")] == ["waiting", "waiting"]
+
+
+def test_what_had_no_address_is_sent_again_only_if_asked(tmp_path):
+    site = Site(tmp_path, {"kind": "patron", "id": "P1", "name": "Ann"})
+    with site.config.open("a") as file:
+        file.write(
+            '[outbox]\nsmtp = "127.0.0.1:9"\nsmtp_tls = "none"\nsender = "hub@example.org"\n'
+        )
+    desk_of(site).reload(1)
+    notice = Notice("BADGE", "P1", "x", {"badge": "Study room", "until": "2026-03-31"})
+    desk_of(site).run(put(desk_of(site).store, notice, MARCH))
+    told = [
+        site.ask("POST", "/outbox/send", body).json["undeliverable"]
+        for body in ({}, {}, {"again": True}, {"again": False})
+    ]
+    site.close()
+    assert told == [1, 0, 1, 0]
 
 
 def test_without_a_way_to_send_it_says_what_to_set(site):

@@ -22,8 +22,8 @@ from sip2gw.backend.base import BackendError
 from sip2gw.web.api.problems import ProblemError, unavailable
 
 LOOKS = 7
-"""Of one stream: so it ends within the time of a request. Where looking takes long the server breaks
-it off, and the client comes back all the same."""
+"""Of one stream: so it ends within the time of a request. Where looking takes long, the server
+breaks it off, and the client comes back all the same."""
 EVERY_S = 1.0
 EVENTS_MAX = 500
 """At each look; the rest comes with the next one."""
