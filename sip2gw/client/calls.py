@@ -96,7 +96,7 @@ class Client:
         """All entries of the list at `path`, page after page as they are taken."""
         cursor = None
         while True:
-            page = self.ask("GET", path, query={**query, "cursor": None}).document
+            page = self.ask("GET", path, query={**query, "cursor": cursor}).document
             yield from page["items"]
             cursor = page["next"]
             if cursor is None:

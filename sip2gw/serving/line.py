@@ -76,6 +76,7 @@ class TerminalLine(asyncio.Protocol):
         "_closed_at",
         "_deadline",
         "_frame_started",
+        "_held",
         "_opening",
         "_pump_scheduled",
         "_resting",
@@ -101,6 +102,7 @@ class TerminalLine(asyncio.Protocol):
         self._shaking_hands = False
         self._suspended: Suspended[Any] | None = None
         self._until: asyncio.Future[None] | None = None
+        self._held = False
         self._resting: Sequence[asyncio.Future[None]] = ()
         self._transport: asyncio.Transport | None = None
         self._pump_scheduled = False
@@ -368,7 +370,7 @@ class TerminalLine(asyncio.Protocol):
         held = start(_patiently(until))
         if not isinstance(held, Suspended):
             return False
-        self._suspended = held
+        self._suspended, self._held = held, True
         self._deadline = self._server.monotonic() + self._server.request_timeout_s
         held.go_on(self._released)
         return True
@@ -376,7 +378,7 @@ class TerminalLine(asyncio.Protocol):
     def _released(self, ended: asyncio.CancelledError | None) -> None:
         if ended is not None:
             return  # the terminal has hung up
-        self._suspended = None
+        self._suspended, self._held = None, False
         if self.conversation is not None and self.conversation.closing:
             self.close(self.conversation.closing)
         else:
@@ -427,9 +429,9 @@ class TerminalLine(asyncio.Protocol):
             self._closed_at = self._server.monotonic()
 
     def close_when_done(self, reason: str) -> None:
-        """Close now, or after the current request."""
+        """Close now, or after the current request; one that is held back has not begun."""
         self.conversation.closing = self.conversation.closing or reason
-        if not self.busy:
+        if self._held or not self.busy:
             self.close(reason)
 
     def _end_opening(self, reason: str) -> None:

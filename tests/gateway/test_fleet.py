@@ -170,6 +170,14 @@ async def test_at_a_start_all_get_their_share(house):
     await house.until(lambda: house.lines() == [2, 2, 2])
 
 
+async def test_a_start_is_complete_when_all_serve(house):
+    """B89: then a gateway before this one may leave."""
+    await house.open(0, 2)
+    assert not house.team.complete.is_set()
+    await house.open(1)
+    assert house.team.complete.is_set()
+
+
 async def test_one_that_takes_no_turns_gets_nobody_and_is_killed_in_the_end(house):
     await house.open(0, 1)
     house.workers[1].stand_still()

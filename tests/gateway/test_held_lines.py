@@ -100,16 +100,26 @@ async def test_a_terminal_that_hangs_up_meanwhile_is_forgotten(gateway, until):
     assert not gateway.app.server._lines
 
 
-async def test_a_line_that_is_to_close_does_when_it_need_not_wait_any_more(gateway, until):
+async def test_a_line_that_is_to_close_waits_for_nothing(gateway, until):
+    """What was held back has not begun, and never does."""
     kiosk = await gateway.terminal("kiosk-1")
+    await kiosk.send(ask_23("1001"))
+    await turns()
     line = the_line(gateway)
     resting = line.at_rest()
     line.close_when_done("kicked")
-    assert not resting.done()
-    until.set_result(None)
-    assert await kiosk.ended()
     assert resting.done()
+    assert await kiosk.ended()
+    assert until.cancelled()
     assert gateway.metrics.requests["23", "kiosk", "ok"] == 0
+
+
+async def test_at_the_end_nothing_is_waited_for_either(gateway, until):
+    """A worker whose parent was killed is never told that all is settled."""
+    kiosk = await gateway.terminal("kiosk-1")
+    async with asyncio.timeout(HANGS_S):
+        await gateway.app.server.stop()
+    assert await kiosk.ended()
 
 
 async def test_a_line_that_closes_is_at_rest_before_its_terminal_has_read_everything(

@@ -19,6 +19,7 @@ PROGRAMS = (
     "canary-upstream",
     "doors",
     "explain",
+    "decide",
     "dashboard",
     "logins",
     "guesses",
@@ -35,7 +36,7 @@ PROGRAMS = (
     "observe",
     "units",
     "tls",
-    "workers",
+    "uptime",
 )
 
 

@@ -3,9 +3,11 @@
 Forty kiosks pay as in `storm`, and reconnect to either gateway. Of each terminal some lines are at
 the one and some at the other, so a BK is repeated wherever, also while its first 37 is under way
 or after the gateway that had it is dead. Both gateways are real processes; the database is a real
-server that writes to disk.
+server that writes to disk. With `--workers` each gateway has so many, which are killed as well, and
+the lines of a terminal are at several of them.
 
-Shown besides what `storm` shows (B46, C60, C62): all of it holds whoever was asked first.
+Shown besides what `storm` shows (B46, B87, C60, C62, C131): all of it holds whoever was asked
+first.
 """
 
 import argparse
@@ -39,11 +41,13 @@ async def blow(
     seed: int,
     connections: int = CONNECTIONS,
     life_s: tuple[float, float] = LIFE_S,
+    workers: int = 1,
 ) -> Report:
     """Run until so many payments were acknowledged and so many gateways killed, and judge."""
     report = Report("network")
     database = server.make_database()
     settings = CONFIG.replace("sqlite:library.db", server.url(database))
+    settings = settings.replace("[server]", f"[server]\nworkers = {workers}")
     people = max(12, payments // PAYMENTS_PER_PATRON)
     patrons = tuple(str(number) for number in range(FIRST_CARD, FIRST_CARD + people))
     config = await prepare(directory, settings, library(patrons))
@@ -55,11 +59,15 @@ async def blow(
         storm = Storm(gateways, seed, patrons)
         await storm.blow(
             connections,
-            lambda storm: storm.acknowledged >= payments and storm.kills >= kills,
+            lambda storm: (
+                storm.acknowledged >= payments and storm.kills + storm.worker_kills >= kills
+            ),
             life_s,
         )
     await judge(config, storm, report)
     report.numbers["answered_by_the_other"] = storm.answered_elsewhere
+    if workers > 1:
+        report.numbers["kills_of_workers"] = storm.worker_kills
     server.drop_database(database)
     return report
 
@@ -68,6 +76,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="network", description=__doc__)
     parser.add_argument("--payments", type=int, default=PAYMENTS, help=f"default {PAYMENTS}")
     parser.add_argument("--kills", type=int, default=30, help="at least so many (default 30)")
+    parser.add_argument("--workers", type=int, default=1, help="of each gateway (default 1)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory, running_server(durable=True) as server:
@@ -78,6 +87,7 @@ def main(arguments: list[str]) -> int:
                 payments=options.payments,
                 kills=options.kills,
                 seed=options.seed,
+                workers=options.workers,
             )
         )
     return report.tell()

@@ -1,8 +1,11 @@
 """Gateway processes that are killed at random moments, and lines of terminals that notice."""
 
 import asyncio
+import os
 import random
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from proofs.process import GatewayProcess
@@ -14,6 +17,8 @@ REST_S = 0.2
 """Who waits for a gateway to start asks no faster than that: it would only slow the start."""
 LOOK_S = 0.02
 ANSWER_TIMEOUT_S = 20.0
+WORKERS_KILLED = 0.7
+"""Of the kills of gateways with workers, so many hit only one of these."""
 LOST = (OSError, EOFError, asyncio.IncompleteReadError)
 """What a terminal sees of a gateway that was killed."""
 
@@ -33,10 +38,12 @@ class Outages:
         self.hosts = [Host(gateway) for gateway in gateways]
         self.chance = random.Random(seed)
         self.kills = 0
+        self.worker_kills = 0
         self.failures: list[str] = []
 
     async def rage(self, is_over: Callable[[], bool], life_s: tuple[float, float] = LIFE_S) -> None:
-        """Kill all of them again and again until `is_over`; they are up at the end."""
+        """Kill all of them, or a worker of theirs, again and again until `is_over`; they are up at
+        the end."""
         await asyncio.gather(*(self._rage(host, is_over, life_s) for host in self.hosts))
 
     async def _rage(
@@ -48,9 +55,17 @@ class Outages:
             if is_over():
                 return
             await asyncio.sleep(self.chance.uniform(*life_s))
+            while (workers := host.gateway.workers) and self.chance.random() < WORKERS_KILLED:
+                self._kill(self.chance.choice(sorted(workers.values())))
+                await asyncio.sleep(self.chance.uniform(*life_s))
             host.up.clear()
             await host.gateway.kill()
             self.kills += 1
+
+    def _kill(self, worker: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+            self.worker_kills += 1
 
     async def revive(self, is_over: Callable[[], bool]) -> None:
         """Start all of them again whenever they kill themselves, until `is_over`; they are up at
@@ -85,11 +100,16 @@ class Outages:
         """SIGTERM, which ends with 0; nothing unforeseen was logged."""
         for host in self.hosts:
             status = await host.gateway.stop()
-            unforeseen = [line for line in host.gateway.log if line.get("level") == "error"]
+            unforeseen = [line for line in host.gateway.log if _is_unforeseen(line)]
             if status:
                 self.failures.append(f"SIGTERM ended with {status}")
             if unforeseen:
                 self.failures.append(f"logged as errors: {unforeseen[:3]}")
+
+
+def _is_unforeseen(line: Mapping[str, object]) -> bool:
+    was_killed = (line.get("event"), line.get("status")) == ("worker_ended", -signal.SIGKILL)
+    return line.get("level") == "error" and not (was_killed and line.get("reason") == "crashed")
 
 
 class Line:

@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -61,7 +61,8 @@ class GatewayProcess:
 
     `create`: the store is new. `keep_requests` off: the lines of single messages are passed over,
     for who measures beside it. `environment`: variables that the process has besides ours.
-    `program`: what Python runs. `sockets`: it is given them as systemd gives sockets.
+    `program`: what Python runs. `sockets`: it is given them as systemd gives sockets. `hear`: gets
+    all lines of the log, those that are passed over as well.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class GatewayProcess:
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "sip2gw"),
         sockets: Sequence[socket.socket] = (),
+        hear: Callable[[dict[str, object]], None] = lambda line: None,
     ) -> None:
         self.config = config
+        self._hear = hear
         self._inherited = [sock.fileno() for sock in sockets]
         if sockets:
             numbers = ",".join(map(str, self._inherited))
@@ -121,11 +124,11 @@ class GatewayProcess:
         )
         self._reader = asyncio.create_task(self._read())
 
-    async def start(self) -> None:
+    async def start(self, within_s: float = READY_TIMEOUT_S) -> None:
         """Start it and wait until it listens."""
         already = self._count("listening")
         await self.launch()
-        line = await self.logged("listening", already + 1, READY_TIMEOUT_S)
+        line = await self.logged("listening", already + 1, within_s)
         sip2 = line["sip2"]
         assert isinstance(sip2, list)
         self.addresses = sip2
@@ -139,6 +142,7 @@ class GatewayProcess:
         async for raw in self._process.stderr:
             text = raw.decode("utf-8", "replace").rstrip("\n")
             line = _log_line(text)
+            self._hear(line)
             if not self._keep_requests and line.get("event") == "request":
                 continue
             async with self._seen:

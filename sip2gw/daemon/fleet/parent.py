@@ -20,7 +20,7 @@ from sip2gw.daemon.chores import ClockChore
 from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.fleet.member import Member, Process
 from sip2gw.daemon.fleet.operations import FleetOperations
-from sip2gw.daemon.fleet.team import EXPECTED_S, LOOK_EVERY_S, Team
+from sip2gw.daemon.fleet.team import LOOK_EVERY_S, Team
 from sip2gw.daemon.handover.sockets import SocketError, Sockets, TakeSockets
 from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
 from sip2gw.daemon.notify import ServiceManager
@@ -38,6 +38,8 @@ from sip2gw.serving.site import Site
 from sip2gw.serving.tls import Contexts
 from sip2gw.shared.doorkeeper import Doorkeeper
 
+COMPLETE_WITHIN_S = 10.0
+"""At a start nobody waits longer for workers while others serve."""
 HTTP_STOP_S = 4.0
 CONTROL_STOP_S = 0.5
 STOP_AFTER_DRAIN_S = 15.0
@@ -138,19 +140,18 @@ class Parent:
         return await self._stop()
 
     async def _begin_workers(self) -> None:
-        """Start the first worker alone, which brings the store up to date; then the others."""
-        self.team.begin([0])
-        waits = [self.team.served, self.team.failed, self._stopping]
-        waiting = [asyncio.ensure_future(event.wait()) for event in waits]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for one in waiting:
-            one.cancel()
-        if self.team.failed.is_set() and not self._stopping.is_set():
+        """Start the first worker alone, which brings the store up to date; then the others.
+
+        Nobody is served worse meanwhile: a gateway before this one goes on until all are there.
+        """
+        team = self.team
+        team.begin([0])
+        await _first_of(team.served, team.failed, self._stopping)
+        if team.failed.is_set() and not self._stopping.is_set():
             raise NobodyServesError
         if not self._stopping.is_set():
-            self.team.begin(range(1, self.config.server.workers))
-            # Whoever served before goes on meanwhile; so each has its share from the beginning.
-            await self.team.all_serve(EXPECTED_S)
+            team.begin(range(1, self.config.server.workers))
+            await _first_of(team.complete, self._stopping, within_s=COMPLETE_WITHIN_S)
 
     async def _serve(self, on_ready: OnReady) -> None:
         control, admin = await self.operators.open(self.config, self._sockets.http)
@@ -246,6 +247,14 @@ class Parent:
         ending.tell()
         self._manager.close()
         return ending.given_up
+
+
+async def _first_of(*events: asyncio.Event, within_s: float | None = None) -> None:
+    """Wait until one of these is set, or no longer."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()
 
 
 class NobodyServesError(Exception):

@@ -75,6 +75,8 @@ class Team:
         """Set when a worker serves for the first time."""
         self._changed = asyncio.Event()
         """Set when a worker serves."""
+        self.complete = asyncio.Event()
+        """Set when all serve for the first time."""
         self.failed = asyncio.Event()
         """Set when a worker has ended before any has served: the gateway cannot start."""
         self.members = [
@@ -120,6 +122,8 @@ class Team:
             self._log.events.info("worker_serves", worker=member.number)
         self.served.set()
         self._changed.set()
+        if all(one.serving for one in self.members):
+            self.complete.set()
         self._count()
         self._joined(member)
         while member.waiting:

@@ -22,12 +22,17 @@ from sip2gw.web.api.problems import (
 from sip2gw.web.api.resources import (
     audit,
     badges,
+    bookkeeping,
+    branches,
+    doors,
+    explaining,
     gateway,
     memberships,
     notices,
     patrons,
     payments,
     relationships,
+    reviews,
     self_service,
     streams,
     support,
@@ -38,8 +43,10 @@ from sip2gw.web.api.resources import (
 
 PREFIX = "/api/v1"
 _ALL = (
-    streams,  # the first path that fits counts: before those of single payments
-    *(tokens, audit, terminals, gateway, payments),
+    # The first path that fits counts: `/payments/{payment_id}` comes after its siblings.
+    *(tokens, audit, streams, terminals, gateway),
+    *(bookkeeping, payments),
+    *(doors, branches, reviews, explaining),
     *(patrons, badges, relationships, memberships),
     *(support, support_tables, notices, self_service),
 )

@@ -10,7 +10,9 @@ from fastapi import Header
 
 from sip2gw.control.messages import ListTerminals, Terminals
 from sip2gw.model import AccessRow, Payment
+from sip2gw.monitoring.telemetry import Redactor
 from sip2gw.staff.documents import without_persons
+from sip2gw.staff.doors import DecisionJson, decision_json
 from sip2gw.staff.payments import PaymentJson, payment_json
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.resource import Asks, Resources
@@ -58,19 +60,14 @@ def stream_decisions(asked: Asks, last_seen: LastSeen = None) -> EventStream:
     id tells.
     """
 
+    redactor = Redactor(asked.store.pin_secret)
+
     def told(one: AccessRow) -> Any:
-        return {
-            "time": one.time.astimezone(asked.zone).isoformat(),
-            "branch": one.branch,
-            "terminal": one.terminal,
-            "decision": one.decision,
-            "reason": one.reason,
-            "mode": one.mode,
-        }
+        return without_persons(decision_json(one, asked.zone, redactor), DecisionJson)
 
     following = Following(
         lambda since: asked.store.access_rows(since=since, limit=ROWS_MAX),
-        lambda one: (one.time, one.terminal),
+        lambda one: (one.time, one.id),
         told,
         last_seen,
         asked.now,
