@@ -152,6 +152,8 @@ def test_decisions_are_told_without_persons(site, monkeypatch):
             "decision": "refused",
             "reason": "no_badge",
             "mode": "normal",
+            "checks": {},
+            "patron": None,
         },
     )
     assert asked[0] == NOW - LOOK_BACK
