@@ -22,17 +22,17 @@ from sip2gw.backend.library import Library
 from sip2gw.config import Config, load_config
 from sip2gw.config.outbox import Sender
 from sip2gw.config.types import Address
-from sip2gw.daemon.delivery import courier as courier_module
-from sip2gw.daemon.delivery.channel import DeliveryChannel
-from sip2gw.daemon.delivery.courier import Courier, open_channel
-from sip2gw.daemon.delivery.mail import Mail, MailSettings
-from sip2gw.daemon.delivery.webhook import Webhook
 from sip2gw.model.notices import (
     KeptNotice,
     Notice,
     NoticeState,
     Result,
 )
+from sip2gw.staff.delivery import courier as courier_module
+from sip2gw.staff.delivery.channel import DeliveryChannel
+from sip2gw.staff.delivery.courier import Courier, open_channel
+from sip2gw.staff.delivery.mail import Mail, MailSettings
+from sip2gw.staff.delivery.webhook import Webhook
 
 from .library import NOW, load
 from .test_outbox import put
