@@ -108,8 +108,11 @@ class Outages:
 
 
 def _is_unforeseen(line: Mapping[str, object]) -> bool:
+    """Whether it is an error that no kill explains."""
     was_killed = (line.get("event"), line.get("status")) == ("worker_ended", -signal.SIGKILL)
-    return line.get("level") == "error" and not (was_killed and line.get("reason") == "crashed")
+    # What a worker's request waited for went with the parent.
+    lost_its_parent = "together/courier.py" in str(line.get("frames"))
+    return line.get("level") == "error" and not (was_killed or lost_its_parent)
 
 
 class Line:
