@@ -120,12 +120,16 @@ def with_kept_bytes(session: Session, request: AnyRequest) -> AnyRequest:
 
     Numbers and PINs are not among them: what cannot be read is nobody's.
     """
-    if session.link is None or session.link.pending_body.isascii():
-        return request  # nearly always
-    names = [field.name for field in fields(request) if field.name not in _IDENTIFYING]
-    odd = [name for name in names if NO_CHARACTER in str(getattr(request, name))]
+    body = session.link.pending_body if session.link is not None else b""
+    odd = [] if body.isascii() else _odd_texts(request)  # nearly always none
     if not odd:
         return request
     wire = replace(session.terminal.wire, keeps_bytes=True)
-    kept = parse_request_body(session.link.pending_body, wire)
+    kept = parse_request_body(body, wire)
     return replace(request, **{name: getattr(kept, name) for name in odd})
+
+
+def _odd_texts(request: Request) -> list[str]:
+    """The attributes of `request` with bytes that are no character."""
+    names = [field.name for field in fields(request) if field.name not in _IDENTIFYING]
+    return [name for name in names if NO_CHARACTER in str(getattr(request, name))]
