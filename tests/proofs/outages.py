@@ -17,6 +17,8 @@ REST_S = 0.2
 """Who waits for a gateway to start asks no faster than that: it would only slow the start."""
 LOOK_S = 0.02
 ANSWER_TIMEOUT_S = 20.0
+START_WITHIN_S = 120.0
+"""With many workers, on a busy machine."""
 WORKERS_KILLED = 0.7
 """Of the kills of gateways with workers, so many hit only one of these."""
 LOST = (OSError, EOFError, asyncio.IncompleteReadError)
@@ -50,7 +52,7 @@ class Outages:
         self, host: Host, is_over: Callable[[], bool], life_s: tuple[float, float]
     ) -> None:
         while True:
-            await host.gateway.start()
+            await host.gateway.start(START_WITHIN_S)
             host.up.set()
             if is_over():
                 return
