@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sip2gw.cli.access import running_command
+from sip2gw.cli.access import OPENS, Running, running_command
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
@@ -49,17 +49,28 @@ def _act() -> Act | None:
     from sip2gw.staff.audit import act_of
 
     command = running_command()
-    action = ACTIONS.get(command.words)
+    words = _words(command)
+    action = ACTIONS.get(words)
     if action is None or not action.is_audited or command.access == "rehearse":
         return None
     return act_of(
-        command.words,
+        words,
         command.parameters,
         who=account(),
         role=Role.ADMIN,
         source="command",
         now=datetime.now(UTC),
     )
+
+
+def _words(command: Running) -> str:
+    """The action that the command is; an option may make it another."""
+    from sip2gw.staff.actions import ACTIONS
+
+    opens = OPENS.get(command.words)
+    given = (name for name in (opens.given if opens else ()) if command.parameters.get(name))
+    options = (f"{command.words} --{name}" for name in given)
+    return next((words for words in options if words in ACTIONS), command.words)
 
 
 def note_reading(config: Config) -> None:

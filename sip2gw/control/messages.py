@@ -7,6 +7,7 @@ peer sends raises any other error.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Iterator
 from typing import Literal
 
@@ -108,6 +109,20 @@ class FollowUp(Request, frozen=True, forbid_unknown_fields=True):
 
     Answered with `FollowedUp` afterwards.
     """
+
+
+class Decide(Request, frozen=True, forbid_unknown_fields=True):
+    """Let a door decide, for a controller that speaks no SIP2 (C140); answered with `Decided`."""
+
+    terminal: str
+    """The door's name, or its login."""
+    card: str
+    pin: str | None = None
+    direction: Literal["in", "out"] | None = None
+
+    def __repr__(self) -> str:
+        """Without card and PIN."""
+        return f"Decide({self.terminal!r})"
 
 
 class Answer(msgspec.Struct, frozen=True, tag_field="answer", tag=_tag):
@@ -239,6 +254,15 @@ class UpstreamAccounts(Answer, frozen=True):
     accounts: list[AccountState]
 
 
+class Decided(Answer, frozen=True):
+    """What the door does, with the keys of `POST /door/decide`."""
+
+    decision: Literal["granted", "refused"]
+    reason: str
+    text: str
+    """For whoever stands there."""
+
+
 AnyRequest = (
     Ping
     | ReadNumbers
@@ -251,6 +275,7 @@ AnyRequest = (
     | Trace
     | UpstreamStatus
     | FollowUp
+    | Decide
 )
 AnyAnswer = (
     Refused
@@ -267,7 +292,11 @@ AnyAnswer = (
     | TraceEnded
     | UpstreamAccounts
     | FollowedUp
+    | Decided
 )
+
+Later = Future[Reloaded] | Future[FollowedUp] | Future[Decided] | Future[AnyAnswer]
+"""An answer that takes a while."""
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)

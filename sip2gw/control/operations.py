@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from asyncio import Future
+from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import Protocol
@@ -17,6 +17,8 @@ from sip2gw.control.messages import (
     Alive,
     Answer,
     AnyRequest,
+    Decide,
+    Decided,
     Drain,
     Drained,
     Draining,
@@ -24,6 +26,7 @@ from sip2gw.control.messages import (
     FollowUp,
     Kick,
     Kicked,
+    Later,
     Lend,
     ListTerminals,
     Numbers,
@@ -45,6 +48,8 @@ from sip2gw.control.tracing import Trace as RunningTrace
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import FamilyMaker, Metrics
 from sip2gw.serving.conversation import Watcher
+from sip2gw.serving.deciding import Presented, UndecidedError, decide
+from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.line import TerminalLine
 from sip2gw.serving.site import KnownTerminal, Site
 
@@ -66,6 +71,10 @@ class Daemon(Protocol):
     @property
     def site(self) -> Site:
         """The terminals as they are configured now."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """Answers terminals."""
 
     @property
     def library(self) -> LibrarySystem | None:
@@ -127,9 +136,7 @@ class Operations:
         self._wait_for_the_end: list[Peer] = []
         self._traces: dict[RunningTrace, tuple[str, Timer]] = {}
 
-    def answer(
-        self, request: AnyRequest, peer: Peer
-    ) -> Answer | Beside | Future[Reloaded] | Future[FollowedUp]:
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Later:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
@@ -158,6 +165,8 @@ class Operations:
                 return self._upstream()
             case FollowUp():
                 return self._daemon.follow_up()
+            case Decide():
+                return self._decide(request)
 
     def forget(self, peer: Peer) -> None:
         """Forget a peer that has gone, and end its traces."""
@@ -213,6 +222,26 @@ class Operations:
         if isinstance(answer, Draining):
             self._wait_for_the_end.append(peer)
         return answer
+
+    # Deciding ------------------------------------------------------------------------------
+
+    def _decide(self, request: Decide) -> Answer | Future[Decided]:
+        known = self._find(request.terminal)
+        if known is None:
+            return Refused(UNKNOWN)
+        decided: Future[Decided] = get_running_loop().create_future()
+        try:
+            decide(
+                self._daemon.gateway,
+                known,
+                Presented(request.card, request.pin, request.direction),
+                lambda it: decided.set_result(
+                    Decided("granted" if it.granted else "refused", it.reason, it.text)
+                ),
+            )
+        except UndecidedError as error:
+            return Refused(str(error))
+        return decided
 
     # Disconnecting -------------------------------------------------------------------------
 

@@ -17,14 +17,12 @@ from sip2gw.control.descriptors import Beside, send
 from sip2gw.control.messages import (
     REQUEST_BYTES_MAX,
     Answer,
-    AnyAnswer,
     AnyRequest,
     Draining,
-    FollowedUp,
+    Later,
     LineBuffer,
     LineTooLongError,
     Refused,
-    Reloaded,
     TraceBegan,
     TraceEnded,
     encode,
@@ -42,14 +40,10 @@ WRITE_BYTES_MAX = 256 * 1024
 """A peer with this much unread gets only the answers to its requests."""
 
 
-Slow = asyncio.Future[Reloaded] | asyncio.Future[FollowedUp] | asyncio.Future[AnyAnswer]
-"""An answer that takes a while."""
-
-
 class Answering(Protocol):
     """The object that carries out the requests."""
 
-    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Slow:
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Later:
         """Carry out a request; its answer may take a while."""
 
     def forget(self, peer: Peer) -> None:
@@ -168,7 +162,7 @@ class ControlLine(asyncio.Protocol):
         else:
             self.tell(answer)
 
-    def _answered(self, done: Slow) -> None:
+    def _answered(self, done: Later) -> None:
         """Send an answer that took a while, and go on with the next request."""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         self._answering = False

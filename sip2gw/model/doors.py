@@ -89,6 +89,8 @@ class AccessRow:
     direction: str = "in"
     theirs: str = ""
     """What a library system decided, where we only observe: `granted` or `refused` (B78)."""
+    id: str = field(default="", compare=False)
+    """Once it is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ class Action(NamedTuple):
 
     role: Role
     """What a token must be good for at least."""
-    does: Literal["reads", "changes"]
+    does: Literal["reads", "changes", "decides"]
+    """What is decided at a door has a log of its own, the door log."""
     shows_persons: bool = True
     """Whether the result says something about patrons."""
     patron: str = ""
@@ -82,8 +83,10 @@ ACTIONS: Mapping[str, Action] = {
     "payment refund": _changes(_STAFF, object="fee_id"),
     "payment totals": _view(),
     "payment reconcile": _reads(),
+    "payment reconcile --settle": _changes(_STAFF, object="settle"),
     "payment refused": _reads(),
     "payment export": _reads(),
+    "payment export --done": _changes(_STAFF),
     "review list": _reads(),
     "review show": _reads(object="review_id"),
     "review close": _changes(_STAFF),
@@ -105,6 +108,7 @@ ACTIONS: Mapping[str, Action] = {
     "door log": _view(patron="patron", shows_persons=True),
     "door stats": _view(),
     "door inside": _reads(object="branch"),
+    "door decide": Action(_STAFF, "decides", False),
     "door reveals": Action(_ADMIN, "reads", False),
     "door bar add": _changes(_STAFF, patron="card", object="branch"),
     "door bar remove": _changes(_STAFF, patron="card", object="branch"),
@@ -124,4 +128,8 @@ ACTIONS: Mapping[str, Action] = {
     "audit": Action(_ADMIN, "reads", True, "patron", "who"),
 }
 """By the words of the command. `serve demo check backup restore send decode` and the like, which
-work with files and processes of their machine, are commands only."""
+work with files and processes of their machine, are commands only. With an option that makes it
+another thing, a command has a row of its own."""
+
+REST_ONLY = frozenset({"door decide"})
+"""No commands."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired
+
+from typing_extensions import TypedDict
 
 from sip2gw.model import Reveal
+from sip2gw.staff.documents import Person
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +21,47 @@ if TYPE_CHECKING:
     from sip2gw.policy.stays import Stay
 
 
-def decision_json(row: AccessRow, zone: tzinfo, redactor: Redactor) -> dict[str, Any]:
+class DecisionJson(TypedDict):
+    """A decision at a door (C21)."""
+
+    time: str
+    branch: str
+    terminal: str
+    decision: str
+    reason: str
+    mode: str
+    checks: dict[str, str]
+    patron: Person
+
+
+class HourJson(TypedDict):
+    """How often one reason was given at a branch within an hour."""
+
+    branch: str
+    hour: str
+    reason: str
+    count: int
+
+
+class StayJson(TypedDict):
+    """Somebody who was inside."""
+
+    patron: Person
+    branch: str
+    entered: str
+    left: str
+    seen_leaving: bool
+    name: NotRequired[Person]
+
+
+RevealJson = TypedDict(
+    "RevealJson",
+    {"time": str, "user": str, "branch": str, "from": str, "to": str, "people": int},
+)
+"""Somebody who asked for the names of those inside."""
+
+
+def decision_json(row: AccessRow, zone: tzinfo, redactor: Redactor) -> DecisionJson:
     """A decision with the keys of C21, and the pseudonym of the patron (C76)."""
     return {
         "time": row.time.astimezone(zone).isoformat(),
@@ -41,7 +84,7 @@ async def patron_in_log(store: Library, card: str | None, patron: str | None) ->
     return holder.id if holder is not None else card or patron
 
 
-def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[dict[str, Any]]:
+def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[HourJson]:
     """Counts by branch, local hour and reason; an hour that occurs twice is listed twice."""
     hours: Counter[tuple[str, str, str]] = Counter()
     for entry in counts:
@@ -76,7 +119,7 @@ def stays_between(store: Library, branch: Branch, since: datetime, until: dateti
     return between(stays_of(passages, ends), since, until)
 
 
-def stay_json(stay: Stay, branch: Branch, redactor: Redactor) -> dict[str, Any]:
+def stay_json(stay: Stay, branch: Branch, redactor: Redactor) -> StayJson:
     """A stay under the pseudonym of the patron (C76)."""
     return {
         "patron": redactor.pseudonym(stay.patron_id),
@@ -105,7 +148,7 @@ async def write_down_reveal(
     return people
 
 
-async def put_names(store: Library, stays: Sequence[Stay], told: Sequence[dict[str, Any]]) -> None:
+async def put_names(store: Library, stays: Sequence[Stay], told: Sequence[StayJson]) -> None:
     """Put ids and names into `told`, one record for each of `stays`."""
     for stay, record in zip(stays, told, strict=True):
         holder = await store.find_patron(stay.patron_id)
@@ -113,7 +156,7 @@ async def put_names(store: Library, stays: Sequence[Stay], told: Sequence[dict[s
         record["name"] = holder.name if holder is not None else ""
 
 
-def reveal_json(reveal: Reveal, zone: tzinfo) -> dict[str, Any]:
+def reveal_json(reveal: Reveal, zone: tzinfo) -> RevealJson:
     """A request for names: who asked, and for which people."""
     return {
         "time": reveal.time.astimezone(zone).isoformat(),

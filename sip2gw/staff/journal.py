@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import TypedDict
+
+from sip2gw.staff.documents import Person
+
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from sip2gw.model.journal import JournalEntry
 
-JOURNAL_KEYS = ("id", "time", "account", "terminal", "message", "item", "patron", "state")
+
+class JournalJson(TypedDict):
+    """What was taken while the library system was away (C157)."""
+
+    id: str
+    time: str
+    account: str
+    terminal: str
+    message: str
+    item: str
+    patron: Person
+    state: str
 
 
-def journal_json(entry: JournalEntry, zone: tzinfo) -> dict[str, str]:
+JOURNAL_KEYS = tuple(JournalJson.__annotations__)
+
+
+def journal_json(entry: JournalEntry, zone: tzinfo) -> JournalJson:
     """An entry with the keys of C157."""
     return {
         "id": entry.id,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired
 
 from typing_extensions import TypedDict
 
 from sip2gw.model import format_amount
-from sip2gw.model.refusals import RefusedPaymentsMore
+from sip2gw.model.refusals import RefusedPayment, RefusedPaymentsMore
 from sip2gw.staff.documents import Person, Persons
 
 if TYPE_CHECKING:
@@ -18,30 +18,11 @@ if TYPE_CHECKING:
     from sip2gw.backend.attempts import Reconciliation
     from sip2gw.backend.library import Library
     from sip2gw.model import Payment, Surplus
-    from sip2gw.model.refusals import RefusedPayment
     from sip2gw.model.shares import Export
     from sip2gw.policy.till_totals import DayTotal
 
 SHOWN_FOR = timedelta(days=30)
 """How long a settled payment stays listed."""
-
-EXPORT_KEYS = (
-    "id",
-    "time",
-    "terminal",
-    "patron",
-    "amount",
-    "currency",
-    "payment_type",
-    "bk",
-    "fee",
-)
-
-REFUSED_KEYS = ("time", "terminal", "payer", "amount", "currency", "payment_type", "bk", "reason")
-MORE = "more"
-"""In place of a reason: the number of further refusals on the terminal's day, which were only
-counted.
-"""
 
 
 class PaymentLineJson(TypedDict):
@@ -73,6 +54,82 @@ class ShownPaymentJson(PaymentJson):
     """A payment, and the card that was scanned."""
 
     card: Person
+
+
+class TotalJson(TypedDict):
+    """The valid payments of a day, terminal, payment type and currency, taken together (C21)."""
+
+    date: str
+    terminal: str
+    payment_type: str
+    currency: str
+    count: int
+    amount: str
+
+
+class RefusedPaymentJson(TypedDict):
+    """A payment that was refused (B100); or, with `count`, how many more of that day were."""
+
+    time: str
+    terminal: str
+    payer: Person
+    amount: str
+    currency: str
+    payment_type: str
+    bk: str
+    reason: str
+    count: NotRequired[int]
+
+
+class ReconciliationJson(TypedDict):
+    """A payment that was answered with "not sure" (C157)."""
+
+    id: str
+    time: str
+    terminal: str
+    payer: Person
+    amount: str | None
+    currency: str
+    bk: str
+    state: str
+    before: str | None
+    after: str | None
+    proposal: str
+
+
+class SurplusJson(TypedDict):
+    """What was paid on a charge beyond its present amount (C103)."""
+
+    surplus: str
+    currency: str
+    fee: str
+    patron: Person
+    time: str
+
+
+class ExportJson(TypedDict):
+    """What staff enter in a library system that takes no payments (C124, C157)."""
+
+    id: str
+    time: str
+    terminal: str
+    patron: Person
+    amount: str
+    currency: str
+    payment_type: str
+    bk: str
+    fee: str
+    done: NotRequired[str | None]
+    """When somebody recorded that it was entered; left out where only those that wait are listed.
+    """
+
+
+EXPORT_KEYS = tuple(name for name in ExportJson.__annotations__ if name != "done")
+REFUSED_KEYS = tuple(name for name in RefusedPaymentJson.__annotations__ if name != "count")
+MORE = "more"
+"""In place of a reason: the number of further refusals on the terminal's day, which were only
+counted.
+"""
 
 
 def find_payment(store: Library, payment_id: str) -> Payment:
@@ -126,7 +183,7 @@ def shown_payment_json(payment: Payment, zone: tzinfo) -> ShownPaymentJson:
     return {**payment_json(payment, zone), "card": payment.card}
 
 
-def total_json(total: DayTotal) -> dict[str, Any]:
+def total_json(total: DayTotal) -> TotalJson:
     """A day total with the keys of C21."""
     return {
         "date": total.date.isoformat(),
@@ -138,16 +195,29 @@ def total_json(total: DayTotal) -> dict[str, Any]:
     }
 
 
-def refused_json(entry: RefusedPayment | RefusedPaymentsMore, zone: tzinfo) -> dict[str, Any]:
+def refused_json(entry: RefusedPayment | RefusedPaymentsMore, zone: tzinfo) -> RefusedPaymentJson:
     """A refused payment; the number of further refusals has the same keys, and `count`."""
-    told = {name: getattr(entry, name, "") for name in REFUSED_KEYS}
-    told["time"] = entry.time.astimezone(zone).isoformat()
+    known = (
+        RefusedPayment(entry.time, entry.terminal, "", "", "", "", "", MORE)
+        if isinstance(entry, RefusedPaymentsMore)
+        else entry
+    )
+    told: RefusedPaymentJson = {
+        "time": known.time.astimezone(zone).isoformat(),
+        "terminal": known.terminal,
+        "payer": known.payer,
+        "amount": known.amount,
+        "currency": known.currency,
+        "payment_type": known.payment_type,
+        "bk": known.bk,
+        "reason": known.reason,
+    }
     if isinstance(entry, RefusedPaymentsMore):
-        return {**told, "reason": MORE, "count": entry.count}
+        told["count"] = entry.count
     return told
 
 
-def reconciliation_json(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
+def reconciliation_json(entry: Reconciliation, zone: tzinfo) -> ReconciliationJson:
     """A payment with the keys of C157; amounts are strings, the time is local with its offset."""
     payment = entry.payment
 
@@ -169,9 +239,11 @@ def reconciliation_json(entry: Reconciliation, zone: tzinfo) -> dict[str, Any]:
     }
 
 
-def export_json(entry: Export, zone: tzinfo) -> dict[str, Any]:
-    """What staff tell the library system, with the keys of C157, and when it was done."""
-    return {
+def export_json(entry: Export, zone: tzinfo, *, pending: bool = False) -> ExportJson:
+    """What staff tell the library system, with the keys of C157; unless `pending`, also when it
+    was done.
+    """
+    told: ExportJson = {
         "id": entry.id,
         "time": entry.time.astimezone(zone).isoformat(),
         "terminal": entry.terminal,
@@ -181,11 +253,13 @@ def export_json(entry: Export, zone: tzinfo) -> dict[str, Any]:
         "payment_type": entry.payment_type,
         "bk": entry.bk,
         "fee": entry.fee,
-        "done": entry.done.astimezone(zone).isoformat() if entry.done is not None else None,
     }
+    if not pending:
+        told["done"] = entry.done.astimezone(zone).isoformat() if entry.done is not None else None
+    return told
 
 
-def surplus_json(entry: Surplus, currency: str, zone: tzinfo) -> dict[str, str]:
+def surplus_json(entry: Surplus, currency: str, zone: tzinfo) -> SurplusJson:
     """An overpayment as a string, with its fee, its patron, and the time since when."""
     return {
         "surplus": format_amount(entry.amount, currency),

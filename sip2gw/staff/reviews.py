@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
+
+from sip2gw.staff.documents import Person
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -10,8 +14,28 @@ if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.model.items import Review
 
-LISTED_KEYS = ("id", "time", "kind", "terminal", "message", "item", "patron", "state", "note")
-"""The keys of an entry in a list (C165)."""
+
+class ListedReviewJson(TypedDict):
+    """An entry in a list (C165)."""
+
+    id: str
+    time: str
+    kind: str
+    terminal: str
+    message: str
+    item: str
+    patron: Person
+    state: str
+    note: str
+
+
+class ReviewJson(ListedReviewJson):
+    """An entry, what became of it, and who closed it."""
+
+    outcome: str
+    reasons: list[str]
+    closed: str | None
+    closed_by: str
 
 
 def find_review(store: Library, review_id: str) -> Review:
@@ -28,8 +52,8 @@ def find_review(store: Library, review_id: str) -> Review:
     return found
 
 
-def review_json(entry: Review, zone: tzinfo) -> dict[str, Any]:
-    """An entry with the keys of C165, and the further keys shown for a single entry."""
+def listed_review_json(entry: Review, zone: tzinfo) -> ListedReviewJson:
+    """An entry as it is listed, with the keys of C165."""
     return {
         "id": entry.id,
         "time": entry.time.astimezone(zone).isoformat(),
@@ -38,10 +62,17 @@ def review_json(entry: Review, zone: tzinfo) -> dict[str, Any]:
         "message": entry.message,
         "item": entry.item,
         "patron": entry.patron,
-        "outcome": entry.outcome,
-        "reasons": list(entry.reasons),
         "state": entry.state,
         "note": entry.note,
+    }
+
+
+def review_json(entry: Review, zone: tzinfo) -> ReviewJson:
+    """An entry with the keys of C165, and the further keys shown for a single entry."""
+    return {
+        **listed_review_json(entry, zone),
+        "outcome": entry.outcome,
+        "reasons": list(entry.reasons),
         "closed": entry.closed.astimezone(zone).isoformat() if entry.closed else None,
         "closed_by": entry.closed_by,
     }

@@ -99,6 +99,21 @@ async def test_the_newest_rows_are_listed_newest_last(library: Library) -> None:
     assert span == rows[1:3]
 
 
+async def test_rows_before_another_follow_each_other(library: Library) -> None:
+    """Pages that lead back; rows of one moment are told apart by their ids."""
+    rows = [row(minute, terminal=f"door-{n}") for n, minute in enumerate((0, 1, 1, 1, 2))]
+    for entry in rows:
+        library.log_access(entry)
+    await written(library)
+    for limit in (1, 2, 3):
+        found: list[AccessRow] = []
+        before = None
+        while page := library.access_rows(limit=limit, before=before):
+            found = page + found
+            before = page[0].time, page[0].id
+        assert found == rows
+
+
 async def test_rows_are_filtered(library: Library) -> None:
     rows = [row(0), row(1, branch="EAST"), row(2, terminal="door-2"), row(3, reason="closed")]
     for entry in rows:

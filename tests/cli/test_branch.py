@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.cli.library.branch import _today_at
+from sip2gw.staff.calendar import today_at
 
 from .conftest import Run
 
@@ -125,5 +125,6 @@ def test_a_clock_time_is_of_today(sip2gw: Run, library: Path) -> None:
 def test_an_hour_that_comes_twice(now: str, until: str, ends: str) -> None:
     """Clocks in Brussels go back from 03:00 to 02:00 that night (C139)."""
     local = datetime.fromisoformat(now).astimezone(ZONE)
-    end = _today_at(until, local)
+    end = today_at(until, local)
+    assert end is not None
     assert end.astimezone(UTC) == datetime.fromisoformat(ends)

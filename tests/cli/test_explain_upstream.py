@@ -10,11 +10,12 @@ from orders import Saying, settling
 
 from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
-from sip2gw.cli.explain import Asked, Message, _explain, _write_json, _write_text
+from sip2gw.cli.explain import _explain, _write_json, _write_text
 from sip2gw.cli.failures import CommandError
 from sip2gw.config import load_config
 from sip2gw.model.journal import JournalEntry
 from sip2gw.model.shares import Kept, Share
+from sip2gw.policy.explaining.asking import Message, Wanted
 from sip2gw.policy.upstream.questions import spelling
 
 DIALECT = DIALECTS["UTF-8 without checksums"]
@@ -46,7 +47,7 @@ async def config(tmp_path, library_system):
 
 async def test_a_door_is_explained_by_what_the_library_system_says(config, library_system):
     asked_before = library_system.metrics.requests.total()
-    explained = await _explain(config, Asked("door-1", "1002", at=NOON))
+    explained = await _explain(config, Wanted("door-1", "1002", at=NOON))
     assert explained.reason == "under_age"
     results = {check.check: check.result for check in explained.checks}
     assert (results["badge"], results["membership"], results["age"]) == ("ok", "ok", "refused")
@@ -58,12 +59,12 @@ async def test_an_answer_that_has_just_come_is_no_old_data(tmp_path, library_sys
     """C138: nobody need ever have imported."""
     config = CONFIG.replace("max_fee_age_days = 49", "data_max_age_h = 1")
     settings = await in_front_of(tmp_path, library_system.address, config)
-    explained = await _explain(settings, Asked("door-1", "1001", at=NOON))
+    explained = await _explain(settings, Wanted("door-1", "1001", at=NOON))
     assert explained.reason == "granted"
 
 
 async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
-    explained = await _explain(config, Asked("kiosk-1", "1001", Message.PATRON_INFORMATION, NOON))
+    explained = await _explain(config, Wanted("kiosk-1", "1001", Message.PATRON_INFORMATION, NOON))
     told = "\n".join(explained.library)
     assert explained.library[0].startswith("64 ")
     assert "Anna Peeters" in told  # AE, which the terminal is shown as well
@@ -78,7 +79,7 @@ async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
 
 
 async def test_an_unknown_card_is_explained_too(config):
-    explained = await _explain(config, Asked("kiosk-1", "4711", at=NOON))
+    explained = await _explain(config, Wanted("kiosk-1", "4711", at=NOON))
     assert explained.reason == "unknown_card"
     assert "BLN" in explained.answer
 
@@ -92,7 +93,7 @@ async def test_nothing_is_recorded_and_no_pin_goes_up(config, library_system, tm
         return await inner(session, number, pin)
 
     library_system.app.gateway.services.identifier.identify = identify
-    await _explain(config, Asked("door-1", "1001", at=NOON))
+    await _explain(config, Wanted("door-1", "1001", at=NOON))
     assert seen == [None]
     store = open_backend(config, "command").store
     assert store.access_rows() == []
@@ -102,13 +103,13 @@ async def test_nothing_is_recorded_and_no_pin_goes_up(config, library_system, tm
 async def test_a_library_system_that_is_away_is_a_failure_with_a_next_step(tmp_path):
     config = await in_front_of(tmp_path, ("127.0.0.1", 1))
     with pytest.raises(CommandError, match="sip2gw upstream check"):
-        await _explain(config, Asked("door-1", "1001", at=NOON))
+        await _explain(config, Wanted("door-1", "1001", at=NOON))
 
 
 async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_path, library_system):
     observed = CONFIG.replace("[profiles.entrance]", "[profiles.entrance]\nobserve = true")
     config = await in_front_of(tmp_path, library_system.address, observed)
-    explained = await _explain(config, Asked("door-1", "1002", at=NOON))
+    explained = await _explain(config, Wanted("door-1", "1002", at=NOON))
     assert explained.reason == "under_age"
 
 
@@ -120,14 +121,14 @@ async def test_what_others_owe_is_in_the_answer_of_a_kiosk_that_shows_families(
     store = open_backend(settings, "command").store
     load(store, [one for one in LIBRARY if one["kind"] != "fee"])
     await store.close()
-    explained = await _explain(settings, Asked("pay-1", "1001", Message.PATRON_INFORMATION, NOON))
+    explained = await _explain(settings, Wanted("pay-1", "1001", Message.PATRON_INFORMATION, NOON))
     assert "BV3.00|" in explained.answer
     assert "Tom" not in "".join(explained.library), "what is said of him is not shown"
 
 
 async def test_what_was_paid_here_is_left_out(config):
     """C124: as at the terminal, though the library system was not told yet."""
-    before = await _explain(config, Asked("kiosk-1", "1004", Message.PATRON_INFORMATION, NOON))
+    before = await _explain(config, Wanted("kiosk-1", "1004", Message.PATRON_INFORMATION, NOON))
     assert "|BV12.50|" in before.answer
     store = open_backend(config, "command").store
     shares = [Share("1004", "1004", "own", 450, kept=Kept.SUM)]
@@ -138,7 +139,7 @@ async def test_what_was_paid_here_is_left_out(config):
     assert isinstance(begun, Begun)
     await store.book_kept(begun.payment_id, at)
     await store.close()
-    after = await _explain(config, Asked("kiosk-1", "1004", Message.PATRON_INFORMATION, NOON))
+    after = await _explain(config, Wanted("kiosk-1", "1004", Message.PATRON_INFORMATION, NOON))
     assert "|BV8.00|" in after.answer
     assert any("12.50" in line for line in after.library)  # what they said
 
@@ -148,7 +149,7 @@ async def test_what_was_paid_here_is_left_out(config):
 
 async def test_a_loan_is_not_asked_for_and_what_a_17_says_is_shown(config, library_system, capsys):
     asked_before = dict(library_system.metrics.requests)
-    explained = await _explain(config, Asked("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK4"))
+    explained = await _explain(config, Wanted("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK4"))
     sent = {code for code, _, _ in set(library_system.metrics.requests) - set(asked_before)}
     assert "11" not in sent
     assert (explained.decision, explained.reason, explained.answer) == ("unknown", "upstream", "")
@@ -170,7 +171,7 @@ async def test_a_loan_is_not_asked_for_and_what_a_17_says_is_shown(config, libra
 async def test_nothing_changes_there(config, library_system, message):
     before = await library_system.store.find_item("BOOK1", NOON_THERE)
     card = "" if message is Message.CHECKIN else "1001"
-    explained = await _explain(config, Asked("kiosk-1", card, message, NOON, "BOOK1"))
+    explained = await _explain(config, Wanted("kiosk-1", card, message, NOON, "BOOK1"))
     assert explained.reason == "upstream"
     assert explained.would_ask[0].startswith(f"{message} ")
     if message is Message.CHECKIN:
@@ -192,12 +193,12 @@ async def test_a_locked_pin_is_not_asked_there(config, library_system, message):
     for terminal in ("kiosk-1", "door-1"):
         if item and terminal == "door-1":
             continue
-        explained = await _explain(config, Asked(terminal, "1001", message, NOON, item))
+        explained = await _explain(config, Wanted(terminal, "1001", message, NOON, item))
         assert (explained.decision, explained.reason) == ("refused", "pin_locked")
         pin = next(check for check in explained.checks if check.check == "pin")
         assert "locked the PIN until Tue 2026-03-10 12:13" in pin.detail
         assert explained.would_ask == ()
-    later = await _explain(config, Asked("kiosk-1", "1001", None, "2026-03-10 12:14"))
+    later = await _explain(config, Wanted("kiosk-1", "1001", None, "2026-03-10 12:14"))
     assert later.reason == "granted"
 
 
@@ -208,7 +209,7 @@ async def test_what_was_taken_off_line_about_the_item_is_told(config):
     entry = JournalEntry(*when, "default", "kiosk-1", "09", "BOOK1", patron="", key="", request={})
     await store.add_to_journal(entry)
     await store.close()
-    explained = await _explain(config, Asked("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK1"))
+    explained = await _explain(config, Wanted("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK1"))
     assert explained.reason == "upstream"
     assert explained.checks[-1].detail.endswith("goes up first: sip2gw upstream journal")
 
@@ -219,10 +220,10 @@ async def test_what_the_library_system_does_not_take(tmp_path, library_system):
     file.write_text(config_in_front(only, library_system.address))
     settings = load_config(file)
     await open_backend(settings, "command", "make").store.close()
-    hold = await _explain(settings, Asked("kiosk-1", "1001", Message.HOLD, NOON, "BOOK1"))
+    hold = await _explain(settings, Wanted("kiosk-1", "1001", Message.HOLD, NOON, "BOOK1"))
     assert hold.reason == "not_offered"
     assert hold.checks[0].detail == "the library system does not take message 15"
-    loan = await _explain(settings, Asked("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK1"))
+    loan = await _explain(settings, Wanted("kiosk-1", "1001", Message.CHECKOUT, NOON, "BOOK1"))
     assert loan.checks[-1].detail.endswith("it tells nothing of the item by a 17")
 
 
@@ -241,7 +242,7 @@ async def test_a_door_that_leads_out_and_counts(tmp_path, library_system):
     """C67; whoever goes out is known by the number on the card."""
     counting = CONFIG.replace("[profiles.exit]", f"{SMALL}[profiles.exit]")
     settings = await in_front_of(tmp_path, library_system.address, counting)
-    assert (await _explain(settings, Asked("door-out", "1001", at=NOON))).reason == "granted"
+    assert (await _explain(settings, Wanted("door-out", "1001", at=NOON))).reason == "granted"
 
 
 async def test_a_denial_that_a_payment_has_lifted(tmp_path, library_system):
@@ -253,7 +254,7 @@ async def test_a_denial_that_a_payment_has_lifted(tmp_path, library_system):
     settings = load_config(file)
     store = open_backend(settings, "command", "make").store
     load(store, list(badges_of(LIBRARY)))
-    asked = Asked("kiosk-1", "1004", at=NOON)
+    asked = Wanted("kiosk-1", "1004", at=NOON)
     assert (await _explain(settings, asked)).reason == "fee_limit"
     shares = [Share("1004", "1004", "own", 1250, kept=Kept.SUM)]
     at = datetime(2026, 3, 10, 10, tzinfo=UTC)

@@ -12,6 +12,7 @@ from sip2gw.control import messages
 from sip2gw.control.messages import (
     AnyAnswer,
     AnyRequest,
+    Decide,
     Kick,
     LineBuffer,
     LineTooLongError,
@@ -34,7 +35,7 @@ def test_a_request_is_one_object_a_line():
 
 @pytest.mark.parametrize("kind", AnyRequest.__args__)
 def test_a_request_is_read_as_it_was_written(kind):
-    texts = {"terminal": "kiosk-1", "config": "/etc/sip2gw.toml"}
+    texts = {"terminal": "kiosk-1", "config": "/etc/sip2gw.toml", "card": "1001"}
     request = kind(**{name: texts[name] for name in texts if name in kind.__struct_fields__})
     assert read_request(encode(request)[:-1]) == request
 
@@ -56,6 +57,7 @@ ANSWERS = [
     messages.TraceBegan("kiosk-1", 0),
     messages.TraceEvent("2026-03-10T12:00:00.000+01:00", 3, "sent", ["64 …"], missed=2),
     messages.TraceEnded("seconds", 2),
+    messages.Decided("refused", "wrong_pin", "Card or PIN is not correct."),
 ]
 
 
@@ -87,6 +89,15 @@ def test_what_is_no_request_is_refused_with_the_reason(line, told):
     assert isinstance(refused, Refused)
     assert told in refused.problem
     assert len(refused.problem) < 300
+
+
+def test_who_wants_to_pass_is_in_no_log():
+    question = Decide("door-1", "20001003", "4711", "in")
+    assert repr(question) == "Decide('door-1')"
+    broken = encode(question).replace(b'"in"', b"1")
+    refused = read_request(broken[:-1])
+    assert isinstance(refused, Refused)
+    assert "4711" not in refused.problem
 
 
 @given(st.binary(max_size=200))

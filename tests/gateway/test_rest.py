@@ -16,11 +16,15 @@ from sip2gw.model.rights import Role
 from sip2gw.staff.tokens import make_token
 
 
-async def request(address: str, token: str, method: str, path: str) -> tuple[int, Any]:
+async def request(
+    address: str, token: str, method: str, path: str, body: Any = None
+) -> tuple[int, Any]:
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"{method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-    writer.write(f"{head}Connection: close\r\n\r\n".encode())
+    sent = b"" if body is None else json.dumps(body).encode()
+    head += f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n"
+    writer.write(f"{head}Connection: close\r\n\r\n".encode() + sent)
     try:
         answer = await asyncio.wait_for(reader.read(), 30)
     finally:
@@ -55,6 +59,11 @@ async def test_programs_ask_a_running_gateway(tmp_path) -> None:
         status, trace = await watching
         assert (status, trace["terminal"], trace["reason"]) == (200, "kiosk-1", "frames")
         assert [one["what"] for one in trace["events"]] == ["connected", "sent"]
+        asked = {"terminal": "door-1", "card": "1001", "pin": "1001", "direction": "in"}
+        assert await request(gateway.admin, token, "POST", "/door/decide", asked) == (
+            200,
+            {"decision": "granted", "reason": "granted", "text": "Welcome."},
+        )
         (status, _) = await request(gateway.admin, "x" * 40, "GET", "/terminals")
         assert status == 401
         done = [(one.act.action, one.outcome) for one in app.store.audit_entries()]

@@ -19,6 +19,7 @@ PROGRAMS = (
     "canary-upstream",
     "doors",
     "explain",
+    "decide",
     "dashboard",
     "logins",
     "guesses",

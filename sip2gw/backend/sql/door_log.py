@@ -82,9 +82,13 @@ def access_rows(
     terminal: str | None = None,
     reason: str | None = None,
     patron: str | None = None,
+    before: tuple[datetime, str] | None = None,
     limit: int = 1000,
 ) -> list[AccessRow]:
-    """The newest `limit` rows of the door log in the half-open time span, newest last."""
+    """The newest `limit` rows of the door log in the half-open time span, newest last; of those
+    that come before the one with the time and the id `before`, if it is given.
+    """
+    last, row_id = (time_text(before[0]), before[1]) if before else (None, "")
     wanted = {
         "since": time_text(since) if since else None,
         "until": time_text(until) if until else None,
@@ -92,6 +96,8 @@ def access_rows(
         "terminal": terminal,
         "reason": reason,
         "patron": patron,
+        "not_after": last,  # there is an index by time
+        "before": f"{last}{row_id}" if last else None,
     }
     statement, values = queries.filtered(queries.ACCESS_ROWS, queries.ACCESS_FILTERS, wanted)
     rows = connection.execute(statement, (*values, limit)).fetchall()

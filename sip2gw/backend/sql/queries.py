@@ -506,11 +506,13 @@ ADD_ACCESS = """
 
 ACCESS_ROWS = """
     SELECT time, branch, terminal, decision, reason, mode, checks, patron_id, direction,
-           theirs
+           theirs, id
     FROM access_log{where} ORDER BY time DESC, id DESC LIMIT ?"""
 ACCESS_FILTERS = {
     "since": "time >= ?",
     "until": "time < ?",
+    "not_after": "time <= ?",
+    "before": "time || id < ?",
     "branch": "branch = ?",
     "terminal": "terminal = ?",
     "reason": "reason = ?",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +25,15 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.config import Branch
-from sip2gw.model import CalendarChange
 from sip2gw.policy.calendar import OpeningState
-from sip2gw.staff.calendar import branches, change_hours, changes_json, end_change
+from sip2gw.staff.calendar import (
+    branches,
+    change_hours,
+    changes_json,
+    end_change,
+    new_change,
+    today_at,
+)
 
 branch = typer.Typer(help="Close a branch now, or open it.", no_args_is_help=True)
 
@@ -43,7 +48,6 @@ UntilOption = Annotated[
 ReasonOption = Annotated[
     str, typer.Option(metavar="R", help="Why; for staff, never sent to a terminal.")
 ]
-_CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}")
 
 
 @branch.command("close")
@@ -121,14 +125,7 @@ def _change(
     place = read_branch(settings, code, "")
     now = datetime.now(place.zone)
     end = _end(until, place, now)
-    change = CalendarChange(
-        place.code,
-        state.value,
-        now.astimezone(UTC),  # where hours of a night do not come twice
-        end.astimezone(UTC),
-        reason.strip(),
-        account(),
-    )
+    change = new_change(place, state, (now, end), reason, account())
     with opened_store(settings) as store:
         run(change_hours(store, change))
     say(f"branch {place.code} is {_IS[state]} until {clock_time(end.isoformat())}")
@@ -142,21 +139,10 @@ _IS = {
 
 def _end(text: str | None, place: Branch, now: datetime) -> datetime:
     """The moment at which a change ends; by default the end of today (C34)."""
-    if text is not None and _CLOCK.fullmatch(text):
-        return _today_at(text, now)
-    end = read_until(text or "today", place.zone)
+    try:
+        clock_time_of_today = today_at(text, now) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"--until {printable(str(text))}: {error}") from None
+    end = clock_time_of_today or read_until(text or "today", place.zone)
     assert end is not None
     return end.astimezone(place.zone)
-
-
-def _today_at(text: str, now: datetime) -> datetime:
-    """That time of the day of `now`; one that comes twice, when clocks go back, is the next."""
-    from sip2gw.config.types import parse_minute
-
-    try:
-        minute = parse_minute(text)
-    except ValueError as error:
-        raise UsageError(f"--until {printable(text)}: {error}") from None
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    first = midnight + timedelta(minutes=minute)
-    return first if first.timestamp() > now.timestamp() else first.replace(fold=1)

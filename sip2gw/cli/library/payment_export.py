@@ -75,12 +75,10 @@ def export(
     with opened_store(settings) as store:
         found = store.payment_exports(pending=pending, since=first, until=end, terminal=terminal)
     listed = passing("--terminal", terminal, terminal_names(settings), found)
-    told = [export_json(entry, settings.zone) for entry in listed]
-    columns = EXPORT_KEYS if pending else (*EXPORT_KEYS, DONE)
-    shown = [{key: one[key] for key in columns} for one in told]
+    told = [export_json(entry, settings.zone, pending=pending) for entry in listed]
     write_listing(
-        shown,
-        columns,
+        told,
+        EXPORT_KEYS if pending else (*EXPORT_KEYS, DONE),
         json,
         csv=csv,
         zone=settings.institution.timezone,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,7 +20,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.library.support import brought_up_to_date
 from sip2gw.foundation.words import counted
-from sip2gw.staff.reviews import LISTED_KEYS, find_review, review_json
+from sip2gw.staff.reviews import find_review, listed_review_json, review_json
 
 review = typer.Typer(no_args_is_help=True)
 
@@ -62,9 +61,8 @@ def list_reviews(
     settings = configured(config)
     with opened_store(settings) as store:
         found = store.reviews(state="open" if only_open else None)
-        told: Iterable[dict[str, Any]] = (review_json(entry, settings.zone) for entry in found)
-        if json:
-            told = ({name: record[name] for name in LISTED_KEYS} for record in told)
+        telling = listed_review_json if json else review_json
+        told = (telling(entry, settings.zone) for entry in found)
         write_listing(told, _COLUMNS, json, csv=csv, zone=settings.institution.timezone)
 
 

@@ -15,12 +15,14 @@ from sip2gw.control.messages import (
     Answer,
     AnyAnswer,
     AnyRequest,
+    Decide,
     Drain,
     Drained,
     Draining,
     FollowUp,
     Kick,
     Kicked,
+    Later,
     Lend,
     ListTerminals,
     Numbers,
@@ -43,7 +45,6 @@ from sip2gw.control.operations import (
     UNKNOWN,
     trace_problem,
 )
-from sip2gw.control.server import Slow
 from sip2gw.control.tracing import Peer
 from sip2gw.daemon.fleet.member import Member
 from sip2gw.daemon.fleet.merging import merged_terminals
@@ -91,7 +92,7 @@ class FleetOperations:
         self._traces: list[JointTrace] = []
         self._tasks: set[asyncio.Future[AnyAnswer]] = set()
 
-    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Slow:
+    def answer(self, request: AnyRequest, peer: Peer) -> Answer | Beside | Later:
         """Do what `peer` asks for; returns the first answer, or its future."""
         match request:
             case Ping():
@@ -121,7 +122,7 @@ class FleetOperations:
                 return Refused(UNKNOWN) if known is None else self._trace(request, known, peer)
             case UpstreamStatus():
                 return Refused(NO_LIBRARY_SYSTEM)
-            case FollowUp():
+            case FollowUp() | Decide():
                 return self._slow(self._by_one(request))
 
     def forget(self, peer: Peer) -> None:
@@ -200,7 +201,7 @@ class FleetOperations:
 
     # Tracing -------------------------------------------------------------------------------
 
-    def _trace(self, request: Trace, known: KnownTerminal, peer: Peer) -> Answer | Slow:
+    def _trace(self, request: Trace, known: KnownTerminal, peer: Peer) -> Answer | Later:
         if problem := trace_problem(request):
             return Refused(problem)
         if len(self._traces) >= TRACES_MAX:

@@ -22,18 +22,26 @@ from sip2gw.web.api.problems import (
 from sip2gw.web.api.resources import (
     audit,
     badges,
+    bookkeeping,
+    branches,
+    doors,
+    explaining,
     gateway,
     memberships,
     patrons,
     payments,
     relationships,
+    reviews,
     terminals,
     tokens,
 )
 
 PREFIX = "/api/v1"
 _ALL = (
-    *(tokens, audit, terminals, gateway, payments),
+    *(tokens, audit, terminals, gateway),
+    # The first path that fits counts: `/payments/{payment_id}` comes after its siblings.
+    *(bookkeeping, payments),
+    *(doors, branches, reviews, explaining),
     *(patrons, badges, relationships, memberships),
 )
 

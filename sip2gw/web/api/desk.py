@@ -21,7 +21,7 @@ from sip2gw.backend.library import Library
 from sip2gw.config import Config, ConfigError, load_config
 from sip2gw.config.places import find_socket
 from sip2gw.control.client import Control, NoGatewayError, RefusedError
-from sip2gw.control.messages import AnyAnswer, Refused, Request
+from sip2gw.control.messages import AnyAnswer, Decide, Refused, Request
 from sip2gw.model.rights import Role, Token
 from sip2gw.web.api.once import Keyed
 from sip2gw.web.api.problems import ProblemError, unavailable
@@ -30,7 +30,15 @@ T = TypeVar("T")
 
 ANSWER_WITHIN_S = 5.0
 ASKING_MAX = 4
-"""How many requests may have a connection of their own to the gateway at a time."""
+"""How many requests that take a while may have a connection of their own to the gateway at a time.
+"""
+DECIDING_MAX = 8
+"""The same for decisions at doors, which do not wait for the others; of 16 in all, the rest is for
+commands.
+"""
+
+EXPLAINING_MAX = 1
+"""The same for explanations, each with lines of its own to a library system."""
 
 
 class Loop:
@@ -60,7 +68,10 @@ class Desk:
         self.reloads = 0
         self._loop = Loop()
         self._asking = threading.BoundedSemaphore(ASKING_MAX)
-        self.store: Library = open_backend(self.config, "command", "write").store
+        self._deciding = threading.BoundedSemaphore(DECIDING_MAX)
+        self._explaining = threading.BoundedSemaphore(EXPLAINING_MAX)
+        self.opened = open_backend(self.config, "command", "write")
+        self.store: Library = self.opened.store
 
     def run(self, work: Coroutine[Any, Any, T], /) -> T:
         """Do what the store needs a loop for."""
@@ -75,6 +86,16 @@ class Desk:
         self.reloads = reloads
 
     @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Room for an explanation.
+
+        Raises:
+            ProblemError: others take too long.
+        """
+        with _room(self._explaining, "too many explanations are under way; try again"):
+            yield
+
+    @contextmanager
     def asking_apart(
         self, request: Request, within_s: float
     ) -> Iterator[tuple[Control, AnyAnswer]]:
@@ -85,17 +106,25 @@ class Desk:
         Raises:
             ProblemError: the gateway is not there, or refuses.
         """
-        if not self._asking.acquire(timeout=ANSWER_WITHIN_S):
-            raise unavailable("too many requests to the gateway are under way; try again")
-        try:
-            with Control(find_socket(self._path)) as control:
-                yield control, control.ask(request, within_s)
-        except NoGatewayError:
-            raise unavailable("the gateway does not answer; look in its log") from None
-        except RefusedError as error:
-            raise refused(str(error)) from None
-        finally:
-            self._asking.release()
+        places = self._deciding if isinstance(request, Decide) else self._asking
+        with _room(places, "too many requests to the gateway are under way; try again"):
+            try:
+                with Control(find_socket(self._path)) as control:
+                    yield control, control.ask(request, within_s)
+            except NoGatewayError:
+                raise unavailable("the gateway does not answer; look in its log") from None
+            except RefusedError as error:
+                raise refused(str(error)) from None
+
+
+@contextmanager
+def _room(places: threading.BoundedSemaphore, problem: str) -> Iterator[None]:
+    if not places.acquire(timeout=ANSWER_WITHIN_S):
+        raise unavailable(problem)
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def refused(problem: str) -> ProblemError:

@@ -54,10 +54,11 @@ def page(
     shown = list(islice(rest, limit + 1))
     more = len(shown) > limit
     shown = shown[:limit]
-    return {"items": list(map(told, shown)), "next": _cursor(key(shown[-1])) if more else None}
+    return {"items": list(map(told, shown)), "next": cursor_of(key(shown[-1])) if more else None}
 
 
-def _cursor(key: Key) -> str:
+def cursor_of(key: Key) -> str:
+    """The cursor of the page after the entry with this key."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 

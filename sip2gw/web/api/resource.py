@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
 from sip2gw.policy.rights import includes
-from sip2gw.staff.actions import ACTIONS, Action
+from sip2gw.staff.actions import ACTIONS, REST_ONLY, Action
 from sip2gw.staff.audit import act_of, audited, outcome_of_looking
 from sip2gw.staff.documents import without_persons
 from sip2gw.web.api.desk import Asked
@@ -126,7 +126,7 @@ class Resources:
                 dependencies=[Depends(_needs(action))],
                 summary=inspect.cleandoc(endpoint.__doc__ or "").partition("\n")[0],
                 description=inspect.cleandoc(endpoint.__doc__ or "")
-                + f"\n\nRole: `{action.role}`. Command: `sip2gw {words}`.",
+                + f"\n\nRole: `{action.role}`.{_command(words)}",
                 responses=RESPONSES,
                 name=endpoint.__name__,
                 openapi_extra={
@@ -138,6 +138,10 @@ class Resources:
             return endpoint
 
         return declare
+
+
+def _command(words: str) -> str:
+    return "" if words in REST_ONLY else f" Command: `sip2gw {words}`."
 
 
 def _needs(action: Action) -> Callable[[Asks], Awaitable[None]]:

@@ -87,8 +87,9 @@ def _store(words: str) -> str:
         f"; with `--{name.replace('_', '-')}` it {_DOES[access]}"
         for name, access in opens.given.items()
     )
-    action = ACTIONS.get(words)
-    line = " The audit log gets a line." if action is not None and action.is_audited else ""
+    named = [words, *(f"{words} --{name}" for name in opens.given)]
+    is_audited = any(ACTIONS[one].is_audited for one in named if one in ACTIONS)
+    line = " The audit log gets a line." if is_audited else ""
     return f"Store: {_DOES[opens.access]}{''.join(others)}.{line}"
 
 

@@ -1,15 +1,20 @@
-"""`/reload`, `/upstream`: the running gateway and the library system behind it (B86, C157)."""
+"""`/reload`, `/upstream`: the running gateway and the library system behind it (B77, B86, C157)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from datetime import UTC
+from typing import Annotated, Any
 
+from fastapi import Query
 from typing_extensions import TypedDict
 
 from sip2gw.backend.system import AccountState
 from sip2gw.control.messages import Reload, Reloaded, UpstreamAccounts, UpstreamStatus
+from sip2gw.model.journal import JournalEntry
 from sip2gw.staff.documents import document_of
+from sip2gw.staff.journal import JournalJson, journal_json
+from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.paging import Cursor, Limit, Page, page, page_of
 from sip2gw.web.api.problems import ProblemError
 from sip2gw.web.api.resource import Asks, Resources
@@ -49,6 +54,16 @@ def reload(asked: Asks) -> ReloadedJson:
 @resources.get("/upstream", "upstream status", answers=page_of(AccountJson))
 def upstream_status(asked: Asks, limit: Limit = 100, cursor: Cursor = None) -> Page[Any]:
     """Show how the gateway's accounts at the library system are doing, by name."""
+    return _accounts(asked, limit, cursor)
+
+
+@resources.get("/upstream/status", "upstream status", answers=page_of(AccountJson))
+def show_upstream_status(asked: Asks, limit: Limit = 100, cursor: Cursor = None) -> Page[Any]:
+    """The same as `/upstream`, under the name of the command."""
+    return _accounts(asked, limit, cursor)
+
+
+def _accounts(asked: Asked, limit: int, cursor: str | None) -> Page[Any]:
     answer = asked.ask(UpstreamStatus())
     assert isinstance(answer, UpstreamAccounts)
     return page(
@@ -58,3 +73,27 @@ def upstream_status(asked: Asks, limit: Limit = 100, cursor: Cursor = None) -> P
         key=lambda one: (one.account,),
         told=asdict,
     )
+
+
+@resources.get("/upstream/journal", "upstream journal")
+def upstream_journal(
+    asked: Asks,
+    only_open: Annotated[
+        bool, Query(alias="open", description="Only what the library system has yet to hear of.")
+    ] = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[JournalJson]:
+    """List loans and returns that were taken while the library system was away, as they go up.
+
+    `open` waits for the library system. `done` has gone up. `conflict` was refused there: see
+    `/review`. `unknown` went up and was not answered; the gateway finds out what became of it. What
+    has gone up is shown for a day.
+    """
+    found = asked.store.journal_entries(only_open=only_open)
+    return page(found, limit, cursor, key=_place, told=lambda one: journal_json(one, asked.zone))
+
+
+def _place(entry: JournalEntry) -> tuple[str, str]:
+    """In the order of going up."""
+    return entry.happened.astimezone(UTC).isoformat(timespec="microseconds"), entry.id
