@@ -10,8 +10,9 @@ import asyncio
 import ssl
 from asyncio import sslproto
 from collections.abc import Mapping
+from dataclasses import replace
 
-from sip2gw.config import ClientCertificate, Config, ConfigError, Listener
+from sip2gw.config import ClientCertificate, Config, ConfigError, Listener, TlsFiles
 from sip2gw.serving.arrivals import RECEIVE_BYTES
 
 Contexts = Mapping[ClientCertificate | None, ssl.SSLContext]
@@ -77,6 +78,13 @@ def _context(config: Config, asks: ClientCertificate | None) -> ssl.SSLContext:
 
 def _unusable(config: Config, problem: str) -> ConfigError:
     return ConfigError((f"{config.path}: {problem}",))
+
+
+def sufficient(new: TlsFiles | None, old: TlsFiles | None) -> TlsFiles | None:
+    """The files in force, with what listeners that began with the old ones may still need."""
+    if new is None or old is None:
+        return new or old
+    return replace(new, client_ca=new.client_ca or old.client_ca)
 
 
 def context_for(listener: Listener, contexts: Contexts) -> ssl.SSLContext | None:

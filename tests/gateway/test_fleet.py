@@ -5,12 +5,13 @@ The workers here are objects at the other ends of real links (B68, B87, C131).
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fleets import HERE, House
 from harness import CONFIG
 
-from sip2gw.config import load_config
+from sip2gw.config import TlsFiles, load_config
 from sip2gw.daemon.fleet.member import STUCK_AFTER
 from sip2gw.daemon.fleet.team import EXPECTED_S
 from sip2gw.foundation import children
@@ -241,6 +242,21 @@ async def test_all_follow_a_configuration_and_one_that_cannot_is_replaced(house)
     await house.serves(1, cannot)
     assert house.metrics.worker_restarts == {"reload": 1}
     assert house.workers[1].config.log.level == "warning"
+
+
+@pytest.mark.parametrize("now", [None, TlsFiles(Path("new.pem"), Path("new.key"), None)])
+async def test_a_worker_that_starts_after_a_reload_has_what_its_listeners_need(house, now):
+    """C113: they stay until the next start, and so do the certificates that they need."""
+    before = TlsFiles(Path("old.pem"), Path("old.key"), Path("ca.pem"))
+    await house.team.follow(replace(house.config, tls=before))
+    await house.team.follow(replace(house.config, tls=now))
+    house.team.begin([0])
+    await house.until(lambda: 0 in house.workers)
+    assert house.workers[0].config.tls == (
+        TlsFiles(now.certificate, now.key, before.client_ca) if now else before
+    )
+    house.workers[0].serve()
+    await house.until(lambda: house.team.members[0].takes_turns)
 
 
 async def test_one_that_was_starting_meanwhile_follows_before_it_serves(house):

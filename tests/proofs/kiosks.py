@@ -78,7 +78,8 @@ class Kiosk:
         self.answers[len(self.answers)] = await line.ask(self._open)
         self.waits.append(time.monotonic() - asked)
         self._open = ""
-        self.is_in, self._leaves = True, self._leaves or not self._stays
+        self._leaves = self._leaves or not self._stays
+        self.is_in = not self._leaves
         await self._think()
 
     async def _think(self) -> None:

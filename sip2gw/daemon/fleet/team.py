@@ -21,6 +21,7 @@ from sip2gw.monitoring.merging import lasting, merged
 from sip2gw.monitoring.metrics import Family, Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.serving.arrivals import Arrival
+from sip2gw.serving.tls import sufficient
 from sip2gw.shared.doorkeeper import Doorkeeper
 from sip2gw.shared.together.parent import Together
 
@@ -61,6 +62,7 @@ class Team:
         joined: Callable[[Member], None] = lambda member: None,
     ) -> None:
         self._config = config
+        self._tls = config.tls
         self._listeners = {listener: place for place, listener in enumerate(config.listeners)}
         self._start, self._doorkeeper, self._joined = start, doorkeeper, joined
         self._together = Together(doorkeeper, monotonic, self._login_shared)
@@ -192,7 +194,9 @@ class Team:
         """Run its process once; returns how it ended."""
         try:
             member.config = self._config
-            started = await self._start(member.number, member.config)
+            # Listeners stay until the next start, and so do the certificates that they need.
+            config = replace(member.config, tls=self._tls)
+            started = await self._start(member.number, config)
             if self._stopping.is_set():
                 started.process.kill()
             return await member.live(started)
@@ -270,6 +274,7 @@ class Team:
         """
         # A connection names its listener by its place among those of the start.
         self._config = replace(config, listeners=self._config.listeners)
+        self._tls = sufficient(config.tls, self._tls)
         await asyncio.gather(*(self._follow(one) for one in self.members if one.serving))
 
     async def all_serve(self, within_s: float) -> None:
