@@ -125,6 +125,13 @@ class Decide(Request, frozen=True, forbid_unknown_fields=True):
         return f"Decide({self.terminal!r})"
 
 
+class ReadConfiguration(Request, frozen=True, forbid_unknown_fields=True):
+    """Ask for the configuration in force; answered with `Configuration`.
+
+    It has secrets, so only the gateway's own processes get it.
+    """
+
+
 class Answer(msgspec.Struct, frozen=True, tag_field="answer", tag=_tag):
     """A message of the gateway."""
 
@@ -263,6 +270,19 @@ class Decided(Answer, frozen=True):
     """For whoever stands there."""
 
 
+class Configuration(Answer, frozen=True):
+    """The configuration in force (C131)."""
+
+    reloads: int
+    """As in `Alive`, when it was in force."""
+    packed: bytes
+    """For `sip2gw.config.passing.unpack`."""
+
+    def __repr__(self) -> str:
+        """Without its secrets."""
+        return f"Configuration({self.reloads})"
+
+
 AnyRequest = (
     Ping
     | ReadNumbers
@@ -276,6 +296,7 @@ AnyRequest = (
     | UpstreamStatus
     | FollowUp
     | Decide
+    | ReadConfiguration
 )
 AnyAnswer = (
     Refused
@@ -293,6 +314,7 @@ AnyAnswer = (
     | UpstreamAccounts
     | FollowedUp
     | Decided
+    | Configuration
 )
 
 Later = Future[Reloaded] | Future[FollowedUp] | Future[Decided] | Future[AnyAnswer]

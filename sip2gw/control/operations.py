@@ -9,6 +9,7 @@ from datetime import datetime, tzinfo
 from typing import Protocol
 
 from sip2gw.backend.system import LibrarySystem
+from sip2gw.control.configuration import passed_on
 from sip2gw.control.descriptors import Beside
 from sip2gw.control.lending import Lender, leave_to, lend
 from sip2gw.control.messages import (
@@ -31,6 +32,7 @@ from sip2gw.control.messages import (
     ListTerminals,
     Numbers,
     Ping,
+    ReadConfiguration,
     ReadNumbers,
     Refused,
     Reload,
@@ -167,6 +169,8 @@ class Operations:
                 return self._daemon.follow_up()
             case Decide():
                 return self._decide(request)
+            case ReadConfiguration():
+                return passed_on(self._daemon.site.config, self._daemon.reloads)
 
     def forget(self, peer: Peer) -> None:
         """Forget a peer that has gone, and end its traces."""

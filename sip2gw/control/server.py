@@ -22,6 +22,7 @@ from sip2gw.control.messages import (
     Later,
     LineBuffer,
     LineTooLongError,
+    ReadConfiguration,
     Refused,
     TraceBegan,
     TraceEnded,
@@ -143,6 +144,8 @@ class ControlLine(asyncio.Protocol):
 
     def _do(self, line: bytes) -> None:
         request = read_request(line)
+        if isinstance(request, ReadConfiguration) and not self._is_child:
+            request = Refused("only the gateway's own processes get its configuration")
         if isinstance(request, Refused):
             self.tell(request)
             return

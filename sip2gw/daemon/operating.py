@@ -78,7 +78,7 @@ class OperatorSide:
         if not config.admin.enabled:
             return path, ""
         try:
-            return path, await self._http.start(config.admin.address, config.path, listener)
+            return path, await self._http.start(config.admin.address, listener)
         except OSError:
             await self.close_socket()
             raise

@@ -1,8 +1,8 @@
-"""`python -m sip2gw.web LISTENER GATEWAY FILE`: the process for HTTP, as the gateway starts it.
+"""`python -m sip2gw.web LISTENER GATEWAY`: the process for HTTP, as the gateway starts it.
 
 LISTENER and GATEWAY are numbers of inherited descriptors: the listening socket and the connection
-to the gateway. FILE is the gateway's configuration, which only REST reads, when it is first asked.
-The log goes to standard error, and the gateway copies it into its own log.
+to the gateway, which also tells REST the configuration. The log goes to standard error, and the
+gateway copies it into its own log.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 
 from sip2gw.monitoring.telemetry import Log, Redactor, open_log
 
@@ -20,23 +19,23 @@ NICENESS = 10
 """How far it yields to the gateway, with which it may have to share a core."""
 
 
-def main(listener: int, gateway: int, configuration: Path) -> int:
+def main(listener: int, gateway: int) -> int:
     """Serve until the gateway has gone; returns the exit status."""
     # A random secret will do: this process never logs a card.
     log = open_log(Redactor(os.urandom(32)), level="debug", log_format="json")
     try:
         with socket.socket(fileno=listener) as clients, socket.socket(fileno=gateway) as line:
-            return _serve(clients, line, log, configuration)
+            return _serve(clients, line, log)
     finally:
         log.close()
 
 
-def _serve(clients: socket.socket, gateway: socket.socket, log: Log, configuration: Path) -> int:
+def _serve(clients: socket.socket, gateway: socket.socket, log: Log) -> int:
     try:
         # Imported here, so that a missing package is logged like any other failure.
         from sip2gw.web.serving import serve
 
-        asyncio.run(serve(clients, gateway, log, configuration))
+        asyncio.run(serve(clients, gateway, log))
     except Exception as error:
         if isinstance(error, ImportError):
             error.add_note(f"cannot import {error.name}")
@@ -50,4 +49,4 @@ if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -15,7 +15,6 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -131,11 +130,8 @@ class WebProcess:
         self._line: Adopted | None = None
         self._stopping = asyncio.Event()
 
-    async def start(
-        self, address: Address, configuration: Path, listener: socket.socket | None = None
-    ) -> str:
-        """Listen at `address` and start the process, which may read `configuration`; returns the
-        real `host:port`.
+    async def start(self, address: Address, listener: socket.socket | None = None) -> str:
+        """Listen at `address` and start the process; returns the real `host:port`.
 
         Args:
             listener: bound already, perhaps by another program; it is this object's from now on.
@@ -153,16 +149,14 @@ class WebProcess:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(address)) from None
         self.listener = found
-        self._running = asyncio.get_running_loop().create_task(
-            self._keep_running(found, configuration)
-        )
+        self._running = asyncio.get_running_loop().create_task(self._keep_running(found))
         return str(Address(address.host, found.getsockname()[1]))
 
-    async def _keep_running(self, listener: socket.socket, configuration: Path) -> None:
+    async def _keep_running(self, listener: socket.socket) -> None:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             started = loop.time()
-            status = await self._run(listener, configuration)
+            status = await self._run(listener)
             if self._stopping.is_set():
                 return
             failures = 1 if loop.time() - started >= LIVED_S else failures + 1
@@ -173,11 +167,11 @@ class WebProcess:
                 return
             self._on_restart()
 
-    async def _run(self, listener: socket.socket, configuration: Path) -> int | str:
+    async def _run(self, listener: socket.socket) -> int | str:
         """Run the process once; returns how it ended."""
         problem = ""
         try:
-            self._line = line = await self._begin(listener, configuration)
+            self._line = line = await self._begin(listener)
             if self._stopping.is_set():
                 line.close()
             await line.ended
@@ -187,16 +181,14 @@ class WebProcess:
         status = await asyncio.to_thread(self._reap)
         return problem or status
 
-    async def _begin(self, listener: socket.socket, configuration: Path) -> Adopted:
+    async def _begin(self, listener: socket.socket) -> Adopted:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         try:
             log, writing = _pipe()
             try:
                 await loop.connect_read_pipe(lambda: LogRelay(self._log), log)
-                self._process = await asyncio.to_thread(
-                    _spawn, listener, theirs, writing, configuration
-                )
+                self._process = await asyncio.to_thread(_spawn, listener, theirs, writing)
             finally:
                 os.close(writing)
             return await self._adopter.adopt(ours)
@@ -235,10 +227,7 @@ def _pipe() -> tuple[FileIO, int]:
     return FileIO(reading, "rb"), writing
 
 
-def _spawn(
-    listener: socket.socket, line: socket.socket, log: int, configuration: Path
-) -> subprocess.Popen[bytes]:
+def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess.Popen[bytes]:
     """Start the process with these descriptors; blocks until the program is loaded."""
     handed = (listener.fileno(), line.fileno())
-    arguments = (*handed, configuration)
-    return start_module("sip2gw.web", arguments, handed, stderr=log)
+    return start_module("sip2gw.web", handed, handed, stderr=log)

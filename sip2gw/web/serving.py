@@ -1,7 +1,7 @@
 """The process for HTTP: uvicorn with a limit on everything that a client can do (C114, C130).
 
 Limited are the time from accept, or from the end of the last answer, to the end of the next one;
-the number of open connections; and the size of a request's head.
+the number of open connections, in all and of one address; and the size of a request's head.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -31,6 +31,11 @@ KEEP_ALIVE_S = 5
 REQUEST_BYTES_MAX = 16_384
 """Bytes of the request line and the headers."""
 CONNECTIONS_MAX = 256
+OF_ONE_ADDRESS = 1 / 4
+"""The part of these connections that one address may have."""
+RESERVED = 1 / 4
+"""The last part of them, for addresses with at most `FEW` connections."""
+FEW = 2
 BACKLOG = 128
 SUM_UP_EVERY_S = 1.0
 
@@ -40,13 +45,18 @@ _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: c
 class Connection(H11Protocol):
     """A client, served for a limited time."""
 
+    address = ""
+    """Where the client is."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the client, unless there are too many."""
         super().connection_made(transport)
         self._give_time()
-        if len(self.connections) > CONNECTIONS_MAX:
+        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        everybody = cast("set[Connection]", self.connections)
+        own = sum(one.address == self.address for one in everybody)
+        if is_too_many(len(everybody), own):
             transport.write(_BUSY)
             transport.close()
 
@@ -75,6 +85,27 @@ class Connection(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self.transport.abort)
+
+
+def is_too_many(total: int, own: int) -> bool:
+    """Whether a connection is refused: the last of `total`, of which its address has `own`."""
+    full, mine = total > CONNECTIONS_MAX, own > max(FEW, CONNECTIONS_MAX * OF_ONE_ADDRESS)
+    return full or mine or (total > CONNECTIONS_MAX * (1 - RESERVED) and own > FEW)
+
+
+def unambiguous(app: ASGIApp) -> ASGIApp:
+    """`app`, without requests whose end two readers may see at two places (RFC 9112, 6.1)."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        names = {name for name, _ in scope["headers"]}
+        if names >= {b"content-length", b"transfer-encoding"}:
+            refused = "send Content-Length or Transfer-Encoding, not both\n"
+            response = PlainTextResponse(refused, 400, {"connection": "close"})
+            await response(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
 
 
 class _Server(Server):
@@ -106,7 +137,7 @@ def server_for(app: ASGIApp) -> _Server:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return _Server(
         Config(
-            cast("Any", app),
+            cast("Any", unambiguous(app)),
             http=Connection,
             ws="none",
             lifespan="off",
@@ -123,14 +154,12 @@ def server_for(app: ASGIApp) -> _Server:
     )
 
 
-async def serve(
-    listener: socket.socket, gateway: socket.socket, log: Log, configuration: Path
-) -> None:
+async def serve(listener: socket.socket, gateway: socket.socket, log: Log) -> None:
     """Serve clients at `listener` with the answers of `gateway`, until the gateway has gone."""
     loop = asyncio.get_running_loop()
     with told_to(log, loop):
         _, channel = await loop.create_unix_connection(Channel, sock=gateway)
-        server = server_for(application(channel.ask, Api(configuration, channel.ask)))
+        server = server_for(application(channel.ask, Api(channel.ask)))
         channel.lost.add_done_callback(lambda lost: server.leave())
         summing_up = loop.create_task(_sum_up(log))
         try:

@@ -58,6 +58,7 @@ ANSWERS = [
     messages.TraceEvent("2026-03-10T12:00:00.000+01:00", 3, "sent", ["64 …"], missed=2),
     messages.TraceEnded("seconds", 2),
     messages.Decided("refused", "wrong_pin", "Card or PIN is not correct."),
+    messages.Configuration(2, b"\x80\x05secret"),
 ]
 
 
@@ -141,3 +142,7 @@ def test_a_line_without_end_is_not_kept(sent):
 def test_a_problem_cannot_disturb_a_terminal():
     error = msgspec.ValidationError("\x1b[2J" + "x" * 1000)
     assert messages._in_short(error) == "?[2J" + "x" * 196
+
+
+def test_a_configuration_shows_no_secret():
+    assert repr(messages.Configuration(2, b"secret")) == "Configuration(2)"

@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 import pytest_asyncio
 
+from sip2gw.config.passing import unpack
 from sip2gw.control import server
 from sip2gw.control.channel import Channel, GatewayGoneError, Shared
 from sip2gw.control.client import Control, NoGatewayError, RefusedError
@@ -24,6 +25,7 @@ from sip2gw.control.messages import (
     Lend,
     Numbers,
     Ping,
+    ReadConfiguration,
     ReadNumbers,
     Refused,
     Reload,
@@ -483,3 +485,19 @@ async def test_what_failed_is_tried_again():
             await shared.within(10)
         assert len(tried) == times
     gc.collect()
+
+
+async def test_only_our_own_process_gets_the_configuration_in_force(gateway, place):
+    """It has all passwords; the file may say something else by now (C131)."""
+    reader, writer = await connect(place)
+    writer.write(encode(ReadConfiguration()))
+    assert await answer(reader) == Refused("only the gateway's own processes get its configuration")
+    writer.close()
+    ours, theirs = socket.socketpair()
+    await gateway.app.operators._control.adopt(ours)
+    reader, writer = await asyncio.open_unix_connection(sock=theirs, limit=1 << 24)
+    writer.write(encode(ReadConfiguration()))
+    told = await answer(reader)
+    assert told.reloads == 0
+    assert unpack(told.packed) == gateway.app.site.config
+    writer.close()

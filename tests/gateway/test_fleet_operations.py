@@ -11,6 +11,7 @@ from harness import CONFIG
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import load_config
+from sip2gw.config.passing import unpack
 from sip2gw.control.messages import (
     Alive,
     Drain,
@@ -23,6 +24,7 @@ from sip2gw.control.messages import (
     ListTerminals,
     Numbers,
     Ping,
+    ReadConfiguration,
     ReadNumbers,
     Refused,
     Terminals,
@@ -166,6 +168,9 @@ async def test_it_is_ready_when_the_store_works_for_any_that_takes_its_turns(fle
 async def test_the_process_for_http_learns_of_each_reload(fleet):
     fleet.gateway.reloads = 2
     assert await fleet.peer.ask(Ping()) == Alive(ready=True, reloads=2)
+    told = await fleet.peer.ask(ReadConfiguration())
+    assert told.reloads == 2
+    assert unpack(told.packed) == fleet.gateway.site.config
 
 
 async def test_there_is_one_page_on_which_no_counter_goes_back(fleet):

@@ -21,7 +21,9 @@ from typer.testing import CliRunner
 from sip2gw.cli.app import app
 from sip2gw.client import Client
 from sip2gw.client.line import Raw
-from sip2gw.control.messages import Alive
+from sip2gw.config import load_config
+from sip2gw.config.passing import pack
+from sip2gw.control.messages import Alive, Configuration, ReadConfiguration
 from sip2gw.web.api.gate import Api
 from sip2gw.web.api.problems import ProblemError
 
@@ -103,7 +105,8 @@ class Site:
     def _open(self) -> None:
         self._loop = asyncio.new_event_loop()
         # Time flies, so nobody asks too fast.
-        self._api = Api(self.config, _play_the_gateway, count().__next__)
+        self._running = load_config(self.config)
+        self._api = Api(self._play_the_gateway, count().__next__)
         while self._api._opened is None:  # at most some seconds on a busy machine
             with suppress(ProblemError):
                 self._loop.run_until_complete(self._api._try_to_open())
@@ -181,6 +184,11 @@ class Site:
         told = self.ask(method, where, body, headers=dict(headers), **given)
         return Raw(told.status, told.headers, told.text.encode())
 
+    async def _play_the_gateway(self, request: Any) -> Any:
+        if isinstance(request, ReadConfiguration):
+            return Configuration(0, pack(self._running))
+        return Alive(ready=True)
+
     async def _answered(self, scope: dict[str, Any], body: bytes) -> Told:
         said: list[Any] = []
 
@@ -211,7 +219,3 @@ def with_tokens(directory: Path) -> str:
 
 def _encoded(body: Any) -> bytes:
     return json.dumps(body).encode()
-
-
-async def _play_the_gateway(request: Any) -> Any:
-    return Alive(ready=True)

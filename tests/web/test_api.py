@@ -20,12 +20,16 @@ from sip2gw.backend.base import BackendError, PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.cli.app import app
 from sip2gw.config import Config, load_config
+from sip2gw.config.passing import pack
+from sip2gw.control.channel import GatewayGoneError
 from sip2gw.control.messages import (
     Alive,
+    Configuration,
     Kick,
     Kicked,
     ListTerminals,
     Ping,
+    ReadConfiguration,
     Refused,
     Terminals,
     TerminalState,
@@ -80,17 +84,23 @@ class Client:
 
     def __init__(self, config: Path) -> None:
         self.tokens: dict[str, str] = {"tool": TOOL}
-        self.api = Api(config, self.ask, clock=lambda: self.time)
+        self.file, self.running = config, load_config(config)
+        self.api = Api(self.ask, clock=lambda: self.time)
         self.app = application(self.ask, self.api)
         self.time = 0.0
         self.alive = Alive(True)
+        self.gone = False
         self.asked: list[Any] = []
 
     async def ask(self, request: Any) -> Any:
         self.asked.append(request)
+        if self.gone:
+            raise GatewayGoneError
         match request:
             case Ping():
                 return self.alive
+            case ReadConfiguration():
+                return Configuration(self.alive.reloads, pack(self.running))
             case ListTerminals():
                 return Terminals([replace_name("zeta"), STATE])
             case Kick("kiosk-1"):
@@ -314,6 +324,12 @@ async def test_too_many_at_once_are_refused_and_the_probes_are_not(client, monke
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
+@pytest.mark.parametrize("token", [None, "wrong"])
+async def test_without_a_good_token_nobody_has_a_place(client, monkeypatch, token) -> None:
+    monkeypatch.setattr(gate, "REQUESTS_MAX", 0)
+    assert (await client("GET", "/terminals", token)).status == 401
+
+
 # Errors
 
 
@@ -403,7 +419,7 @@ async def test_a_new_token_is_in_the_answer_and_nowhere_else(client) -> None:
     assert (await client("GET", "/terminals", token)).status == 200
     assert token not in (await client("GET", "/audit")).text
     assert token not in (await client("GET", "/tokens")).text
-    for file in client.api._path.parent.glob("library.db*"):
+    for file in client.file.parent.glob("library.db*"):
         assert token.encode() not in file.read_bytes()
 
 
@@ -489,18 +505,35 @@ async def test_a_terminal_is_kicked_once_for_each_request(client) -> None:
 
 async def test_after_a_reload_the_new_configuration_counts(client) -> None:
     assert (await client("GET", "/terminals", "tool")).status == 200
-    file = client.api._path
-    file.write_text(CONFIG.replace('role = "view"', 'role = "self"'))
+    client.file.write_text(CONFIG.replace('role = "view"', 'role = "self"'))
+    client.running = load_config(client.file)
     assert (await client("GET", "/terminals", "tool")).status == 200
     client.alive = Alive(True, reloads=1)
     assert (await client("GET", "/terminals", "tool")).status == 403
-    file.write_text("nonsense")
-    client.alive = Alive(True, reloads=2)
-    assert (await client("GET", "/terminals", "tool")).status == 403
+
+
+@pytest.mark.parametrize("now", ["nonsense", CONFIG.replace("[admin.tokens.tool]", "[admin.x]")])
+async def test_a_file_that_never_came_into_force_does_not_count(client, now) -> None:
+    """As after a refused reload, when the process for HTTP has to start again."""
+    client.file.write_text(now)
+    assert (await client("GET", "/terminals", "tool")).status == 200
+
+
+async def test_without_the_gateway_it_says_so_and_tries_again(client) -> None:
+    client.gone = True
+    answer = await client("GET", "/payments")
+    assert (answer.status, answer.json["detail"]) == (
+        503,
+        "the gateway does not answer; look in its log",
+    )
+    client.gone = False
+    assert (await client("GET", "/payments")).status == 200
+    client.gone = True
+    assert (await client("GET", "/payments")).status == 200, "the store is there without it"
 
 
 async def test_without_a_store_it_says_so_and_tries_again(client) -> None:
-    store = client.api._path.with_name("library.db")
+    store = client.file.with_name("library.db")
     away = store.rename(store.with_name("away"))
     answer = await client("GET", "/payments")
     assert (answer.status, answer.json["detail"]) == (
@@ -527,9 +560,7 @@ async def test_without_a_store_it_says_so_and_tries_again(client) -> None:
 async def test_b84_a_resource_gives_the_json_of_its_command(client, command, path) -> None:
     payment = (await client("GET", "/payments?limit=1")).json["items"][0]["id"]
     words = [*command.replace("PAYMENT", payment).split(), "--json"]
-    given = await asyncio.to_thread(
-        CliRunner().invoke, app, [*words, "--config", str(client.api._path)]
-    )
+    given = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--config", str(client.file)])
     assert given.exit_code == 0, given.output
     told = (await client("GET", path.replace("PAYMENT", payment))).json
     listed = told.get("items", [told])

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ from sip2gw.web import process
 from sip2gw.web.process import LogRelay, WebProcess
 
 LOOPBACK = Address("127.0.0.1", 0)
-CONFIGURATION = Path("nowhere.toml")
 
 
 class Told:
@@ -73,7 +71,7 @@ class Gateway:
 def runs(code):
     """A process that does something else."""
 
-    def spawn(listener, line, log, configuration):
+    def spawn(listener, line, log):
         return subprocess.Popen(
             [sys.executable, "-c", code, str(line.fileno())], stderr=log, pass_fds=[line.fileno()]
         )
@@ -84,7 +82,7 @@ def runs(code):
 @asynccontextmanager
 async def kept_running(told, restarts):
     http = WebProcess(Gateway(), told.log, lambda: restarts.append(1))
-    await http.start(LOOPBACK, CONFIGURATION)
+    await http.start(LOOPBACK)
     try:
         yield http
     finally:
@@ -109,7 +107,7 @@ async def test_an_address_that_is_taken_is_named(told):
     with process.bind(LOOPBACK) as listener:
         taken = Address(*listener.getsockname())
         with pytest.raises(OSError, match="in use") as problem:
-            await WebProcess(Gateway(), told.log, lambda: None).start(taken, CONFIGURATION)
+            await WebProcess(Gateway(), told.log, lambda: None).start(taken)
     assert problem.value.filename == str(taken)
 
 
@@ -231,13 +229,13 @@ def sockets():
 def test_the_program_serves_until_the_gateway_has_gone(sockets):
     ours, handed = sockets
     threading.Timer(0.1, ours.shutdown, (socket.SHUT_RDWR,)).start()
-    assert program.main(handed[0], handed[1], CONFIGURATION) == 0
+    assert program.main(handed[0], handed[1]) == 0
 
 
 def test_a_package_that_is_missing_is_an_event(sockets, monkeypatch, capfd):
     _, handed = sockets
     monkeypatch.setitem(sys.modules, "sip2gw.web.serving", None)
-    assert program.main(handed[0], handed[1], CONFIGURATION) == 1
+    assert program.main(handed[0], handed[1]) == 1
     line = json.loads(capfd.readouterr().err)
     assert (line["event"], line["problem"]) == ("crashed", "cannot import sip2gw.web.serving")
 

@@ -6,7 +6,6 @@ import io
 import json
 import socket
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import pytest
 
@@ -78,7 +77,7 @@ async def listening():
     stream = io.BytesIO()
     log = Log(stream, Redactor(b"x" * 32))
     side = Side(listener.getsockname(), ours, log, stream)
-    serving_it = asyncio.create_task(serve(listener, theirs, log, Path("nowhere.toml")))
+    serving_it = asyncio.create_task(serve(listener, theirs, log))
     answering = asyncio.create_task(side.answer_pings())
     try:
         yield side
@@ -161,6 +160,8 @@ async def test_nobody_holds_one_that_has_been_answered(monkeypatch):
 
 async def test_so_many_connections_are_open_at_a_time(monkeypatch):
     monkeypatch.setattr(serving, "CONNECTIONS_MAX", 5)
+    monkeypatch.setattr(serving, "OF_ONE_ADDRESS", 1)
+    monkeypatch.setattr(serving, "RESERVED", 0)
     async with listening() as side:
         idle = [await side.connect(b"G") for _ in range(4)]
         last = await side.connect(LIVEZ)
@@ -181,6 +182,48 @@ async def test_of_a_request_that_is_too_long_only_the_beginning_is_read(end):
         reader, writer = await side.connect(long + end)
         assert (await everything(reader)).startswith("HTTP/1.1 400 Bad Request")
         writer.close()
+
+
+async def test_a_request_has_one_end():
+    """Otherwise a proxy before us may see another request in what we take for a body."""
+    both = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    async with listening() as side:
+        reader, writer = await side.connect(LIVEZ[:-2] + both + LIVEZ)
+        said = await everything(reader)
+        writer.close()
+    assert said.startswith("HTTP/1.1 400 Bad Request")
+    assert said.count("HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("total", "own", "refused"),
+    [
+        (64, 64, False),
+        (65, 65, True),  # a quarter of all
+        (192, 64, False),
+        (193, 3, True),  # what is left is for those who have hardly any
+        (193, 2, False),
+        (256, 1, False),
+        (257, 1, True),
+    ],
+)
+def test_one_address_leaves_room_for_others(total, own, refused):
+    assert serving.is_too_many(total, own) is refused
+
+
+async def test_half_requests_from_one_address_keep_nobody_else_out(monkeypatch):
+    monkeypatch.setattr(serving, "CONNECTIONS_MAX", 12)
+    async with listening() as side:
+        halves = [await side.connect(b"GET /metr") for _ in range(3)]
+        refused = [await side.connect(LIVEZ) for _ in range(10)]
+        for reader, writer in refused:
+            assert "503" in await everything(reader)
+            writer.close()
+        reader, writer = await asyncio.open_connection(*side.address, local_addr=("127.0.0.2", 0))
+        writer.write(LIVEZ)
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        for _, one in [*halves, (reader, writer)]:
+            one.close()
 
 
 HOSTILE = [

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from sip2gw.control.channel import GatewayGoneError
+from sip2gw.control.configuration import passed_on
 from sip2gw.control.descriptors import Beside
 from sip2gw.control.lending import Lender, leave_to, lend
 from sip2gw.control.messages import (
@@ -27,6 +28,7 @@ from sip2gw.control.messages import (
     ListTerminals,
     Numbers,
     Ping,
+    ReadConfiguration,
     ReadNumbers,
     Refused,
     Reload,
@@ -124,6 +126,8 @@ class FleetOperations:
                 return Refused(NO_LIBRARY_SYSTEM)
             case FollowUp() | Decide():
                 return self._slow(self._by_one(request))
+            case ReadConfiguration():
+                return passed_on(self._gateway.site.config, self._gateway.reloads)
 
     def forget(self, peer: Peer) -> None:
         """Forget a peer that has gone, and end its traces."""

@@ -12,16 +12,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
-from sip2gw.config import Config, ConfigError, load_config
-from sip2gw.config.places import find_socket
+from sip2gw.config import Config
+from sip2gw.config.passing import unpack
 from sip2gw.control.client import Control, NoGatewayError, RefusedError
-from sip2gw.control.messages import AnyAnswer, Decide, Refused, Request
+from sip2gw.control.messages import AnyAnswer, Configuration, Decide, Refused, Request
 from sip2gw.model.rights import Role, Token
 from sip2gw.web.api.once import Keyed
 from sip2gw.web.api.problems import ProblemError, unavailable
@@ -57,15 +56,15 @@ class Loop:
 class Desk:
     """The store and the gateway, for all requests; opening it blocks.
 
+    Args:
+        running: the configuration that the gateway has in force; files may say something else.
+
     Raises:
-        ConfigError: the configuration cannot be read.
         BackendError: the store cannot be opened.
     """
 
-    def __init__(self, configuration: Path) -> None:
-        self._path = configuration
-        self.config = load_config(configuration)
-        self.reloads = 0
+    def __init__(self, running: Configuration) -> None:
+        self.follow(running)
         self._loop = Loop()
         self._asking = threading.BoundedSemaphore(ASKING_MAX)
         self._deciding = threading.BoundedSemaphore(DECIDING_MAX)
@@ -77,13 +76,9 @@ class Desk:
         """Do what the store needs a loop for."""
         return self._loop.run(work)
 
-    def reload(self, reloads: int) -> None:
-        """Read the configuration again, which the gateway has put into force; blocks."""
-        try:
-            self.config = load_config(self._path)
-        except ConfigError:
-            return  # changed again, and not valid now: the gateway keeps what it has, too
-        self.reloads = reloads
+    def follow(self, running: Configuration) -> None:
+        """Go on with what the gateway has put into force; blocks."""
+        self.config, self.reloads = unpack(running.packed), running.reloads
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
@@ -109,7 +104,7 @@ class Desk:
         places = self._deciding if isinstance(request, Decide) else self._asking
         with _room(places, "too many requests to the gateway are under way; try again"):
             try:
-                with Control(find_socket(self._path)) as control:
+                with Control(self.config.socket_path) as control:
                     yield control, control.ask(request, within_s)
             except NoGatewayError:
                 raise unavailable("the gateway does not answer; look in its log") from None

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sip2gw.control.channel import GatewayGoneError, Shared
-from sip2gw.control.messages import Alive, AnyAnswer, Ping, Request
+from sip2gw.control.messages import (
+    Alive,
+    AnyAnswer,
+    Configuration,
+    Ping,
+    ReadConfiguration,
+    Request,
+)
 from sip2gw.web.api.problems import (
     ProblemError,
     problem_response,
@@ -55,25 +61,22 @@ class Api:
     """REST as a whole.
 
     Args:
-        configuration: the gateway's file.
         ask: puts a question to the gateway.
     """
 
-    def __init__(
-        self, configuration: Path, ask: Ask, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._path, self._ask = configuration, ask
+    def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
         self._running = 0
         self._rates = Rates(REQUESTS_PER_SECOND, BURST, clock)
         self._guesses = Rates(GUESSES_PER_SECOND, GUESSES_BURST, clock)
         self._opened: _Open | None = None
-        self._opening = Shared(lambda: asyncio.to_thread(self._open))
+        self._opening = Shared(self._open)
+        self._following: Shared[None] = Shared(self._follow)
         self._alive: Shared[AnyAnswer] = Shared(lambda: ask(Ping()))
         self._noting: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or say why not."""
-        self._running += 1
         try:
             await self._answer(scope, receive, send)
         except ProblemError as error:
@@ -81,18 +84,30 @@ class Api:
             if error.status == 413:
                 response.headers["connection"] = "close"
             await response(scope, receive, send)
-        finally:
-            self._running -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._running > REQUESTS_MAX:
-            raise unavailable("too many requests at once; try again")
         headers = Headers(scope=scope)
         token = _token_in(headers)
         opened = await self._desk()
         address = (scope.get("client") or ("", 0))[0]
         caller = await self._caller(opened.desk, token, address)
-        body = await _whole(receive, headers)
+        with self._place():  # which no wrong token takes from a good one
+            await self._answer_to(caller, opened, scope, receive, send)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._running >= REQUESTS_MAX:
+            raise unavailable("too many requests at once; try again")
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    async def _answer_to(
+        self, caller: Caller, opened: _Open, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        body = await _whole(receive, Headers(scope=scope))
         insist_on_text(scope["path"], scope["query_string"], body)
         scope["state"] = {
             "caller": caller,
@@ -117,15 +132,14 @@ class Api:
             opened = await self._try_to_open()
         try:
             alive = await self._alive.within(PING_WITHIN_S)
+            if isinstance(alive, Alive) and alive.reloads != opened.desk.reloads:
+                await self._following.within(PING_WITHIN_S)
         except (TimeoutError, GatewayGoneError):
             return opened
-        if isinstance(alive, Alive) and alive.reloads != opened.desk.reloads:
-            await asyncio.to_thread(opened.desk.reload, alive.reloads)
         return opened
 
     async def _try_to_open(self) -> _Open:
         from sip2gw.backend.base import BackendError
-        from sip2gw.config import ConfigError
 
         try:
             self._opened = opened = await self._opening.within(OPEN_WITHIN_S)
@@ -133,17 +147,25 @@ class Api:
             raise unavailable("the store is being opened; try again") from None
         except BackendError:
             raise unavailable("the store cannot be opened; look in the gateway's log") from None
-        except ConfigError:
-            detail = "the configuration is not valid any more; run sip2gw check"
-            raise unavailable(detail) from None
+        except GatewayGoneError:
+            raise unavailable("the gateway does not answer; look in its log") from None
         return opened
 
-    def _open(self) -> _Open:
-        """In a thread: FastAPI takes a third of a second to import."""
-        from sip2gw.web.api.app import application
-        from sip2gw.web.api.desk import Desk
+    async def _open(self) -> _Open:
+        running = await self._configuration()
+        return await asyncio.to_thread(_opened_with, running)
 
-        return _Open(Desk(self._path), application())
+    async def _follow(self) -> None:
+        assert self._opened is not None
+        running = await self._configuration()
+        await asyncio.to_thread(self._opened.desk.follow, running)
+
+    async def _configuration(self) -> Configuration:
+        """What the gateway has in force; its files may say something else, or nothing valid."""
+        answer = await self._ask(ReadConfiguration())
+        if not isinstance(answer, Configuration):
+            raise GatewayGoneError
+        return answer
 
     # Tokens --------------------------------------------------------------------------------
 
@@ -176,6 +198,14 @@ class Api:
         task = asyncio.create_task(_noted(desk, name, now))
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
+
+
+def _opened_with(running: Configuration) -> _Open:
+    """In a thread: FastAPI takes a third of a second to import."""
+    from sip2gw.web.api.app import application
+    from sip2gw.web.api.desk import Desk
+
+    return _Open(Desk(running), application())
 
 
 async def _noted(desk: Desk, name: str, now: datetime) -> None:
