@@ -59,13 +59,15 @@ class ControlLine(asyncio.Protocol):
         self.uid = self.pid = -1
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is lost."""
+        self.heard = 0
+        """How often something has arrived."""
         self._server = server
         self._is_child = is_child
         self._transport: asyncio.Transport | None = None
         self._lines = LineBuffer(REQUEST_BYTES_MAX)
         self._writable = True
         self._streaming = False
-        self._answering = False
+        self.answering = False
         """Whether a request is under way; the next one waits."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +98,7 @@ class ControlLine(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Do the first request; the others get later turns."""
+        self.heard += 1
         self._lines.feed(data)
         self._go_on()
 
@@ -112,7 +115,7 @@ class ControlLine(asyncio.Protocol):
     # Requests ------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        if not self._scheduled and not self._answering:
+        if not self._scheduled and not self.answering:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
 
@@ -125,7 +128,7 @@ class ControlLine(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or self._scheduled:
             return
-        if not self._writable or self._answering:
+        if not self._writable or self.answering:
             transport.pause_reading()
             return
         try:
@@ -154,7 +157,7 @@ class ControlLine(asyncio.Protocol):
         except Exception as error:
             answer = _failed(error)
         if isinstance(answer, asyncio.Future):
-            self._answering = True
+            self.answering = True
             self._rearm(ANSWER_WITHIN_S)
             if self._transport is not None:
                 self._transport.resume_reading()  # to notice a hang-up; requests still wait
@@ -168,7 +171,7 @@ class ControlLine(asyncio.Protocol):
     def _answered(self, done: Later) -> None:
         """Send an answer that took a while, and go on with the next request."""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        self._answering = False
+        self.answering = False
         self.tell(done.result() if error is None else _failed(error))
         if self._transport is not None:
             self._rearm()

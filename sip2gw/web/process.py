@@ -25,6 +25,12 @@ from sip2gw.monitoring.telemetry import Log
 
 LEAVE_WITHIN_S = 0.7
 """Seconds in which it must end by itself before it is killed."""
+LOOK_EVERY_S = 1.0
+STUCK_AFTER = 15
+"""So many looks in a row without a word from it, and it is killed. Looks are counted, not seconds:
+a machine that stood still for a while harms nobody."""
+BEGUN_AFTER = 60
+"""The same before its first word: on a busy machine it begins slowly."""
 LOG_LINE_BYTES_MAX = 16_384
 LOG_LINES_PER_SECOND_MAX = 50
 LISTEN_BACKLOG = 128
@@ -61,6 +67,10 @@ class Adopted(Protocol):
     """The gateway's end of the channel for questions."""
 
     ended: asyncio.Future[None]
+    heard: int
+    """How often the process has said something, which it does at least every second."""
+    answering: bool
+    """Whether it waits for an answer that takes a while; what it says meanwhile is not heard."""
 
     def close(self) -> None:
         """Hang up."""
@@ -174,12 +184,27 @@ class WebProcess:
             self._line = line = await self._begin(listener)
             if self._stopping.is_set():
                 line.close()
-            await line.ended
+            watching = asyncio.get_running_loop().create_task(self._watch(line))
+            try:
+                await line.ended
+            finally:
+                watching.cancel()
         except Exception as error:
             # No descriptor, memory, process or thread is left; there may be one later.
             problem = getattr(error, "strerror", None) or type(error).__name__
         status = await asyncio.to_thread(self._reap)
         return problem or status
+
+    async def _watch(self, line: Adopted) -> None:
+        """Kill the process when it does not take its turns any more."""
+        heard = silent = 0
+        while silent < (STUCK_AFTER if heard else BEGUN_AFTER):
+            await asyncio.sleep(LOOK_EVERY_S)
+            silent = silent + 1 if line.heard == heard and not line.answering else 0
+            heard = line.heard
+        if self._process is not None:
+            self._log.events.error("http_stuck", looks=silent)
+            self._process.kill()
 
     async def _begin(self, listener: socket.socket) -> Adopted:
         loop = asyncio.get_running_loop()

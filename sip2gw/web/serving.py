@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from starlette.responses import PlainTextResponse
@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sip2gw.control.channel import Channel
+from sip2gw.control.channel import Channel, GatewayGoneError
+from sip2gw.control.messages import Ping
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.monitoring.uncaught import told_to
 from sip2gw.web.api.gate import Api
@@ -38,6 +39,8 @@ RESERVED = 1 / 4
 FEW = 2
 BACKLOG = 128
 SUM_UP_EVERY_S = 1.0
+TELL_EVERY_S = 0.5
+"""How often the gateway hears that this process takes its turns; it looks every second."""
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -161,11 +164,20 @@ async def serve(listener: socket.socket, gateway: socket.socket, log: Log) -> No
         _, channel = await loop.create_unix_connection(Channel, sock=gateway)
         server = server_for(application(channel.ask, Api(channel.ask)))
         channel.lost.add_done_callback(lambda lost: server.leave())
-        summing_up = loop.create_task(_sum_up(log))
+        beside = [loop.create_task(_sum_up(log)), loop.create_task(_tell(channel))]
         try:
             await server.serve([listener])
         finally:
-            summing_up.cancel()
+            for task in beside:
+                task.cancel()
+
+
+async def _tell(gateway: Channel) -> None:
+    """Let the gateway hear something, or it takes this process for stuck."""
+    with suppress(GatewayGoneError):
+        while True:
+            await gateway.ask(Ping())
+            await asyncio.sleep(TELL_EVERY_S)
 
 
 async def _sum_up(log: Log) -> None:

@@ -46,6 +46,9 @@ def told():
 class Line:
     """The gateway's end, which notices when the other one is gone."""
 
+    heard: Any = 0
+    answering = False
+
     def __init__(self, line):
         self.ended = asyncio.get_running_loop().create_future()
         self._line = line
@@ -179,6 +182,61 @@ async def test_one_that_begins_while_it_is_stopped_ends_too(told, monkeypatch):
     async with kept_running(told, []) as http:
         assert http._line is None
     assert http._process is None
+    assert told.lines() == []
+
+
+@pytest.mark.parametrize(
+    ("heard", "after"),
+    [
+        (0, 6),  # it has hardly begun
+        (1, 3),
+    ],
+)
+async def test_one_that_takes_no_turns_is_killed_and_started_again(told, monkeypatch, heard, after):
+    monkeypatch.setattr(children, "RESTART_AFTER_S", 0.01)
+    monkeypatch.setattr(process, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(process, "STUCK_AFTER", 3)
+    monkeypatch.setattr(process, "BEGUN_AFTER", 6)
+    monkeypatch.setattr(process, "_spawn", runs("import time; time.sleep(600)"))
+    adopt = Gateway.adopt
+    restarts: list[Any] = []
+
+    async def adopt_one(self, line):
+        adopted = await adopt(self, line)
+        adopted.heard = heard
+        return adopted
+
+    monkeypatch.setattr(Gateway, "adopt", adopt_one)
+    async with kept_running(told, restarts):
+        await until(lambda: len(restarts) == 1)
+    stuck, ended = told.lines()[:2]
+    assert (stuck["event"], stuck["looks"]) == ("http_stuck", after)
+    assert (ended["event"], ended["status"]) == ("http_ended", -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("lives", ["it speaks", "it waits for an answer"])
+async def test_one_that_speaks_or_waits_for_an_answer_lives(told, monkeypatch, lives):
+    looks = []
+
+    class Lives(Line):
+        answering = lives == "it waits for an answer"
+
+        @property
+        def heard(self):
+            looks.append(1)
+            return len(looks) if lives == "it speaks" else 1
+
+    async def adopt(self, line):
+        return Lives(line)
+
+    monkeypatch.setattr(process, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(process, "STUCK_AFTER", 3)
+    monkeypatch.setattr(process, "BEGUN_AFTER", 3)
+    monkeypatch.setattr(process, "LEAVE_WITHIN_S", 0.05)
+    monkeypatch.setattr(process, "_spawn", runs("import time; time.sleep(600)"))
+    monkeypatch.setattr(Gateway, "adopt", adopt)
+    async with kept_running(told, []):
+        await until(lambda: len(looks) > 50)
     assert told.lines() == []
 
 

@@ -30,6 +30,7 @@ class Side:
     def __init__(self, address, gateway, log, stream):
         self.address, self.gateway = address, gateway
         self._log, self._stream = log, stream
+        self.pings = 0
         self.silent = asyncio.Event()
         self.silent.set()
 
@@ -52,6 +53,7 @@ class Side:
             await self.silent.wait()
             for request in line.splitlines():
                 assert read_request(request) == Ping()
+                self.pings += 1
                 await loop.sock_sendall(self.gateway, encode(Alive(ready=True)))
 
     def logged(self):
@@ -126,6 +128,14 @@ async def test_it_ends_when_the_gateway_has_gone():
         side.gateway.shutdown(socket.SHUT_RDWR)
         assert await everything(reader) == ""
         writer.close()
+
+
+async def test_the_gateway_hears_of_it_though_nobody_asks(monkeypatch):
+    monkeypatch.setattr(serving, "TELL_EVERY_S", 0.01)
+    async with listening() as side:
+        async with asyncio.timeout(10):
+            while side.pings < 3:  # noqa: ASYNC110 -- whenever they come
+                await asyncio.sleep(0.005)
 
 
 async def test_nobody_holds_a_connection_by_sending_a_byte_now_and_then(hasty):
