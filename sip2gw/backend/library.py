@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from sip2gw.backend.staff import badges as badge_desk
     from sip2gw.backend.staff import memberships as membership_desk
     from sip2gw.backend.staff import merging as merging_desk
+    from sip2gw.backend.staff import people as people_desk
     from sip2gw.backend.staff import privacy as privacy_desk
     from sip2gw.backend.staff import relationships as relationship_desk
     from sip2gw.backend.staff import support as support_desk
@@ -78,6 +79,7 @@ else:
     support_tables = Later("sip2gw.backend.staff.support_tables")
     membership_desk = Later("sip2gw.backend.staff.memberships")
     merging_desk = Later("sip2gw.backend.staff.merging")
+    people_desk = Later("sip2gw.backend.staff.people")
     privacy_desk = Later("sip2gw.backend.staff.privacy")
     relationship_desk = Later("sip2gw.backend.staff.relationships")
     support_desk = Later("sip2gw.backend.staff.support")
@@ -251,6 +253,7 @@ class Library(Sendings, SharedPayments, Backend, Database):
     confirm_relationship = _written(relationship_desk.confirm)
     remove_relationship = _written(relationship_desk.remove)
     relationships = _listed(relationship_desk.relationships)
+    accept_house_rules = _written(people_desk.accept_house_rules)
     memberships = _read(memberships.definitions)
     add_memberships = _written(membership_desk.add)
     change_membership = _written(membership_desk.change)

@@ -25,11 +25,11 @@ from sip2gw.config import Config
 from sip2gw.control.messages import FollowedUp
 from sip2gw.daemon.causes import CauseChore
 from sip2gw.daemon.chores import ClockChore, StoreChore
-from sip2gw.daemon.delivery.chore import OutboxChore
 from sip2gw.daemon.ending import Ending
 from sip2gw.daemon.looking import Looker
 from sip2gw.daemon.looking_payments import PaymentLooker
 from sip2gw.daemon.maintenance import MAINTENANCE
+from sip2gw.daemon.outbox import OutboxChore
 from sip2gw.daemon.process import repeated
 from sip2gw.daemon.reloading import show
 from sip2gw.daemon.replaying import Replayer

@@ -120,6 +120,11 @@ def addition_problems(
     return problems
 
 
+def is_born_on(record: PatronRecord, day: date) -> bool:
+    """Whether `day` is the patron's birth date; a patron without one was born on no day (B50)."""
+    return record.birth_date is not None and record.birth_date == day
+
+
 @dataclass(frozen=True, slots=True)
 class PayableAccount:
     """A patron for whom the payer may pay at the moment, and why."""

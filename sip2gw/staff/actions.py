@@ -44,7 +44,7 @@ def _changes(role: Role, *, patron: str = "", object: str = "") -> Action:
     return Action(role, "changes", True, patron, object)
 
 
-_STAFF, _ADMIN = Role.STAFF, Role.ADMIN
+_STAFF, _ADMIN, _SELF = Role.STAFF, Role.ADMIN, Role.SELF
 
 ACTIONS: Mapping[str, Action] = {
     "reload": _changes(_ADMIN),
@@ -125,11 +125,25 @@ ACTIONS: Mapping[str, Action] = {
     "token add": _changes(_ADMIN, object="name"),
     "token list": Action(_ADMIN, "reads", False),
     "token revoke": _changes(_ADMIN, object="name"),
+    "payment stream": _view(),
+    "door stream": _view(),
+    "terminal stream": _view(),
+    "self authorisations": Action(_SELF, "reads", True, "patron"),
+    "self propose": _changes(_SELF, patron="patron"),
+    "self confirm": _changes(_SELF, patron="patron"),
+    "self withdraw": _changes(_SELF, patron="patron"),
+    "self messages": Action(_SELF, "reads", True, "patron"),
+    "self ask": _changes(_SELF, patron="patron"),
+    "self house-rules": _changes(_SELF, patron="patron"),
     "audit": Action(_ADMIN, "reads", True, "patron", "who"),
 }
 """By the words of the command. `serve demo check backup restore send decode` and the like, which
 work with files and processes of their machine, are commands only. With an option that makes it
 another thing, a command has a row of its own."""
 
-REST_ONLY = frozenset({"door decide"})
+REST_ONLY = frozenset(
+    words
+    for words, action in ACTIONS.items()
+    if action.role is _SELF or action.does == "decides" or words.endswith(" stream")
+)
 """No commands."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
 
 from sip2gw.model.support import CodeTable
+from sip2gw.staff.documents import Person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from sip2gw.backend.library import Library
@@ -73,16 +76,83 @@ def read_message_id(text: str) -> int:
     """The id that staff have typed.
 
     Raises:
-        RefusedError: no message can have it.
+        NotFoundError: no message can have it.
     """
-    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.base import NotFoundError
 
     if text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX:
         return int(text)
-    raise RefusedError(f"no message has the id {text}; see `support list`")
+    raise NotFoundError(f"no message has the id {text}; see `support list`")
 
 
-def message_json(message: SupportMessage, zone: tzinfo) -> dict[str, Any]:
+class MessageJson(TypedDict):
+    """A message of customer support, as it is listed (C21, C164)."""
+
+    id: str
+    type: str
+    status: str
+    """A open, B sent, C waiting for the customer, D waiting for the library, X closed by the
+    library, Y closed by the reporter, Z closed."""
+    text: str
+    created: str
+    category: str
+    department: str | None
+    unit: str | None
+    due: str | None
+    count: int
+    patron: Person
+
+
+SupportEventJson = TypedDict(
+    "SupportEventJson",
+    {
+        "time": str,
+        "user": str,
+        "kind": str,
+        "from": str | None,
+        "to": str,
+        "note": str,
+    },
+)
+"""One step in the history of a message."""
+
+
+class FullMessageJson(MessageJson):
+    """A message with its history."""
+
+    repeated: str | None
+    branch: str | None
+    processor: str
+    reporter: str
+    closed: str | None
+    history: list[SupportEventJson]
+
+
+class EntryJson(TypedDict):
+    """A row of a table of codes."""
+
+    code: str
+    description: str
+    department: NotRequired[str | None]
+    """Of a unit."""
+    text: NotRequired[str | None]
+    """Of a default message."""
+
+
+class RuleJson(TypedDict):
+    """A processing rule (C164)."""
+
+    type: str
+    category: str
+    response_days: int | None
+    processing_days: int | None
+    group: str | None
+    unit: str | None
+    processor: str
+    reporter: str
+
+
+def message_json(message: SupportMessage, zone: tzinfo) -> MessageJson:
     """A message with the keys of C21 and C164."""
     return {
         "id": str(message.id),
@@ -101,9 +171,10 @@ def message_json(message: SupportMessage, zone: tzinfo) -> dict[str, Any]:
 
 def full_message_json(
     message: SupportMessage, history: Iterable[SupportEvent], zone: tzinfo
-) -> dict[str, Any]:
+) -> FullMessageJson:
     """The same, with what is shown of a single message."""
-    return message_json(message, zone) | {
+    return {
+        **message_json(message, zone),
         "repeated": _time(message.repeated, zone),
         "branch": message.branch,
         "processor": message.processor,
@@ -113,9 +184,9 @@ def full_message_json(
     }
 
 
-def _event_json(event: SupportEvent, zone: tzinfo) -> dict[str, Any]:
+def _event_json(event: SupportEvent, zone: tzinfo) -> SupportEventJson:
     return {
-        "time": _time(event.time, zone),
+        "time": event.time.astimezone(zone).isoformat(),
         "user": event.user or "sip2gw",
         "kind": event.kind.value,
         "from": None if event.before is None else event.before.value,
@@ -128,15 +199,28 @@ def _time(moment: datetime | None, zone: tzinfo) -> str | None:
     return None if moment is None else moment.astimezone(zone).isoformat()
 
 
-def entry_json(table: CodeTable, entry: CodeEntry) -> dict[str, Any]:
+def entry_json(table: CodeTable, entry: CodeEntry) -> EntryJson:
     """A row of a table of codes."""
-    told = {"code": entry.code, "description": entry.description}
-    return told | {key: getattr(entry, key) for key in _ENTRY_KEYS.get(table, ())}
+    told: EntryJson = {"code": entry.code, "description": entry.description}
+    if table is CodeTable.UNIT:
+        told["department"] = entry.department
+    elif table is CodeTable.DEFAULT_MESSAGE:
+        told["text"] = entry.text
+    return told
 
 
-def rule_json(rule: ProcessingRule) -> dict[str, Any]:
+def rule_json(rule: ProcessingRule) -> RuleJson:
     """A processing rule with the keys of C164, and the unit."""
-    return {key: getattr(rule, key) for key in _RULE_KEYS}
+    return {
+        "type": rule.type,
+        "category": rule.category,
+        "response_days": rule.response_days,
+        "processing_days": rule.processing_days,
+        "group": rule.group,
+        "unit": rule.unit,
+        "processor": rule.processor,
+        "reporter": rule.reporter,
+    }
 
 
 def columns_of(table: CodeTable | None) -> tuple[str, ...]:
@@ -146,7 +230,7 @@ def columns_of(table: CodeTable | None) -> tuple[str, ...]:
     return "code", "description", *_ENTRY_KEYS.get(table, ())
 
 
-def table_rows(store: Library, table: CodeTable | None) -> list[dict[str, Any]]:
+def table_rows(store: Library, table: CodeTable | None) -> Sequence[Mapping[str, Any]]:
     """The rows of a table; None is `processing`."""
     if table is None:
         return [rule_json(rule) for rule in store.support_rules()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -65,9 +66,18 @@ async def test_an_authorisation_waits_for_its_confirmation(library: Library) -> 
     assert not waiting.confirmed
     for _ in range(2):
         confirmed = await library.confirm_relationship(AUTHORISATION, "P3", "C1")
-        assert confirmed.key == waiting.key
+        assert confirmed == replace(waiting, confirmed=True)
     assert waiting not in (await found(library, "P1")).payer_for
     assert authorised("P3", "P1", "pay", "renew") in (await found(library, "P1")).payer_for
+
+
+async def test_accepted_house_rules_are_seen_at_once(library: Library) -> None:
+    """C10: a door may ask for them; any card names the patron (C57)."""
+    await library.accept_house_rules("C1", TODAY)
+    assert (await found(library, "P1")).house_rules_accepted == TODAY
+    assert (await found(library, "P2")).house_rules_accepted is None
+    with pytest.raises(NotFoundError):
+        await library.accept_house_rules("C9", TODAY)
 
 
 async def test_the_same_between_the_same_two_is_replaced(library: Library) -> None:

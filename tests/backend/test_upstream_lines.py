@@ -473,9 +473,9 @@ async def test_a_free_line_is_always_tried_so_a_brown_out_ends():
 
 
 async def test_lines_that_cannot_be_opened_serve_nobody_who_waits():
-    """Of four lines three are refused: one line needs 0.6 s for an answer, so two can wait."""
-    async with HostileLibrary(delay_s=0.01) as library, client_of(library, timeout_s=2) as client:
-        await slow_answers(client, 6, 0.6)
+    """Of four lines three are refused: one line needs 6 s for an answer, so two can wait."""
+    async with HostileLibrary(delay_s=0.01) as library, client_of(library, timeout_s=20) as client:
+        await slow_answers(client, 6, 6)
         pool = client._pools["default"]
         pool._open_after = pool._clock.monotonic() + 60
         asking = [asyncio.create_task(client.status(str(n), str(n))) for n in range(4)]

@@ -261,7 +261,8 @@ def test_a_line_that_was_hung_up_wants_reconnect(play: Play) -> None:
 
 def test_c58_no_answer_is_a_failure_unless_it_is_expected(play: Play) -> None:
     options = ("--timeout", "0.1", "--institution", "HUB")
-    assert play("raw 77\nexpect nothing\n63 AA=7\n", *options)[0] == 0
+    patient = ("--timeout", "1", "--institution", "HUB")
+    assert play("raw 77\nexpect nothing\n63 AA=7\n", *patient)[0] == 0
     status, _, told = play("raw 77\n63 AA=7\n", *options)
     assert (status, "try.sip:1: no answer within 0.1 s" in told) == (1, True)
     status, _, told = play("raw 77\nexpect 64\nexpect closed\n", *options)

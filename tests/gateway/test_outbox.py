@@ -10,8 +10,8 @@ from mail_server import MailServer
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.database import WriteResult
 from sip2gw.backend.sql.members import outbox
-from sip2gw.daemon.delivery.channel import ATTEMPT_S
 from sip2gw.model.notices import Notice, NoticeState
+from sip2gw.staff.delivery.channel import ATTEMPT_S
 
 from .test_chores import shown
 

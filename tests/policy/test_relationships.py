@@ -27,6 +27,7 @@ from sip2gw.policy.relationships import (
     RelationshipRules,
     addition_problems,
     children_of,
+    is_born_on,
     may_renew_for,
     payable_accounts,
     renewable_by,
@@ -301,3 +302,10 @@ def test_renewing_for_another_needs_both_memberships_c3():
     ended = date(2026, 1, 31)
     assert not may_renew_for(replace(carla, membership_until=ended), BERT, RULES, TODAY)
     assert not may_renew_for(carla, replace(BERT, membership_until=ended), RULES, TODAY)
+
+
+def test_who_has_no_birth_date_was_born_on_no_day_b50():
+    born = replace(ANNA, birth_date=date(1980, 5, 1))
+    assert is_born_on(born, date(1980, 5, 1))
+    assert not is_born_on(born, date(1980, 5, 2))
+    assert not is_born_on(replace(ANNA, birth_date=None), date(1980, 5, 1))

@@ -37,6 +37,7 @@ PROGRAMS = (
     "units",
     "tls",
     "uptime",
+    "rest",
 )
 
 

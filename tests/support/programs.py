@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from once import Once
 from typer.testing import CliRunner
 
 from sip2gw.cli.app import app
+from sip2gw.client import Client
+from sip2gw.client.line import Raw
 from sip2gw.control.messages import Alive
 from sip2gw.web.api.gate import Api
 from sip2gw.web.api.problems import ProblemError
@@ -85,12 +88,19 @@ class Site:
 
     def __init__(self, directory: Path, *records: dict[str, Any], behind: bool = False) -> None:
         self.config = directory / "sip2gw.toml"
-        tables = [_CONFIG, _BEHIND if behind else ""]
-        for role in ROLES:
-            (directory / f"{role}.token").write_text(f"{role}-{'x' * 40}\n")
-            tables.append(f'[admin.tokens.{role}]\nrole = "{role}"\ntoken_file = "{role}.token"\n')
-        self.config.write_text("".join(tables))
+        self.config.write_text(_CONFIG + (_BEHIND if behind else "") + with_tokens(directory))
         self._fill(directory, records)
+        self._open()
+
+    @classmethod
+    def beside(cls, config: Path) -> Site:
+        """Programs beside a gateway that runs with `config`, which has the tokens."""
+        site = cls.__new__(cls)
+        site.config = config
+        site._open()
+        return site
+
+    def _open(self) -> None:
         self._loop = asyncio.new_event_loop()
         # Time flies, so nobody asks too fast.
         self._api = Api(self.config, _play_the_gateway, count().__next__)
@@ -160,11 +170,26 @@ class Site:
         }
         return self._loop.run_until_complete(asyncio.wait_for(self._answered(scope, sent), 60))
 
+    def client(self, role: str = "admin") -> Client:
+        """The client that we ship, without a network."""
+        return Client("", f"{role}-{'x' * 40}", send=self._send)
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Raw:
+        where, _, query = path.partition("?")
+        where = unquote(where.removeprefix("/api/v1"))
+        given = dict(parse_qsl(query, keep_blank_values=True))
+        told = self.ask(method, where, body, headers=dict(headers), **given)
+        return Raw(told.status, told.headers, told.text.encode())
+
     async def _answered(self, scope: dict[str, Any], body: bytes) -> Told:
         said: list[Any] = []
 
+        parts = [{"type": "http.request", "body": body, "more_body": False}]
+
         async def receive() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if not parts:
+                await asyncio.Event().wait()  # the client stays
+            return parts.pop()
 
         async def send(message: Any) -> None:
             said.append(message)
@@ -173,6 +198,15 @@ class Site:
         headers = {name.decode(): value.decode() for name, value in said[0]["headers"]}
         text = b"".join(message.get("body", b"") for message in said[1:]).decode()
         return Told(said[0]["status"], headers, text)
+
+
+def with_tokens(directory: Path) -> str:
+    """Tables of the configuration with a token for each role, whose files are in `directory`."""
+    tables = []
+    for role in ROLES:
+        (directory / f"{role}.token").write_text(f"{role}-{'x' * 40}\n")
+        tables.append(f'[admin.tokens.{role}]\nrole = "{role}"\ntoken_file = "{role}.token"\n')
+    return "".join(tables)
 
 
 def _encoded(body: Any) -> bytes:

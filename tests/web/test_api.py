@@ -573,6 +573,7 @@ async def test_each_resource_is_declared_as_the_command_that_it_is(client) -> No
         ("GET", "/payments/totals", "payment totals"),
         ("GET", "/payments/refused", "payment refused"),
         ("GET", "/payments/reconcile", "payment reconcile"),
+        ("POST", "/payments/surpluses/{fee_id}/refund", "payment refund"),
         ("POST", "/payments/{payment_id}/settle", "payment reconcile --settle"),
         ("GET", "/payments/export", "payment export"),
         ("POST", "/payments/export/{export_id}/done", "payment export --done"),

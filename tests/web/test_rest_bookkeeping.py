@@ -195,6 +195,12 @@ def test_what_was_overpaid_is_listed_and_nothing_else_is_wrong(site, store, run)
     said = site.command("payment", "reconcile", "--json").stdout.splitlines()
     assert paid + surpluses + errors == [json.loads(line) for line in said]
     assert [(one["fee"], one["surplus"]) for one in surpluses] == [("F1", "0.30")]
+    back = "/payments/surpluses/F1/refund"
+    once = {"idempotency-key": "mine"}
+    told = [site.ask("POST", back, role="staff", headers=once) for _ in range(2)]
+    assert [(one.status, one.json) for one in told] == [(200, surpluses)] * 2
+    assert site.ask("POST", back, role="staff").refusal == (409, "fee F1 is not overpaid")
+    assert site.ask("GET", "/payments/surpluses", role="staff").json["items"] == []
 
 
 def test_errors_in_the_ledger_are_told(site, store, monkeypatch):

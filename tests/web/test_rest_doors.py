@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,9 +126,11 @@ def test_pages_of_the_door_log_lead_back(visited, limit):
     assert found == whole
 
 
-@pytest.mark.parametrize("cursor", ["x", "WyJzb29uIiwiMSJd", "WyIyMDI2Il0", "W10"])
-def test_a_cursor_that_is_none_of_ours_is_refused(visited, cursor):
-    """The second is `["soon","1"]`, the third `["2026"]`, the last `[]`."""
+@pytest.mark.parametrize(
+    "key", [["soon", "1"], ["2026"], [], ["0001-01-01T00:00:00+23:00", "1"], [1, 2], "x"]
+)
+def test_a_cursor_that_is_none_of_ours_is_refused(visited, key):
+    cursor = base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
     assert visited.ask("GET", "/door/log", cursor=cursor).status == 422
 
 
@@ -310,7 +314,9 @@ def test_a_branch_is_closed_opened_and_as_configured_again(site):
     assert closed.status == 200
     assert now_at(site) == ("closed", True, "storm", "staff")
     assert closed.json["until"] == "2099-01-02T00:00:00+01:00"
-    site.ask("POST", "/branches/MAIN/open", {}, role="staff")
+    opened = site.ask("POST", "/branches/MAIN/open", {}, role="staff").json
+    since, until = (datetime.fromisoformat(opened[name]) for name in ("since", "until"))
+    assert until.isoformat() == f"{since.date() + timedelta(days=1)}T00:00:00{opened['until'][-6:]}"
     assert now_at(site) == ("unstaffed", True, "", "staff")
     listed = site.ask("GET", "/branches", role="view").json["items"]
     assert sorted(site.listed("branch", "list"), key=lambda one: one["branch"]) == listed
@@ -455,6 +461,17 @@ def test_what_makes_no_sense_is_not_explained(site, query, status):
     assert site.ask("GET", "/explain", **query).refusal[0] == status
 
 
+def test_a_library_system_that_is_away_explains_nothing(tmp_path):
+    site = Site(tmp_path, *LIBRARY, behind=True)
+    site.config.write_text(site.config.read_text().replace("ils.example:6001", "127.0.0.1:9"))
+    opened = site._api._opened
+    assert opened is not None
+    opened.desk.reload(1)
+    told = site.ask("GET", "/explain", terminal="kiosk-1", card="C1")
+    site.close()
+    assert told.refusal == (503, "the library system does not answer")
+
+
 # Who may ----------------------------------------------------------------------------------------
 
 
@@ -481,6 +498,7 @@ def test_what_makes_no_sense_is_not_explained(site, query, status):
         ("GET", "/payments/refused", "staff"),
         ("GET", "/payments/reconcile", "staff"),
         ("GET", "/payments/surpluses", "staff"),
+        ("POST", "/payments/surpluses/X/refund", "staff"),
         ("GET", "/payments/errors", "staff"),
         ("GET", "/payments/export", "staff"),
         ("POST", "/payments/export/X/done", "staff"),

@@ -31,6 +31,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "to": "P2",
         "functions": ["pay"],
     },
+    "POST /support": {"type": "AU", "category": "CARD", "text": "t", "patron": "P1"},
+    "POST /support/1/status": {"to": "D", "note": "n"},
+    "POST /support/1/answer": {"text": "t"},
+    "POST /support/tables/department": {"code": "D1", "description": "d"},
+    "PATCH /support/tables/category/CARD": {"description": "d"},
     "PATCH /memberships/201": {"description": "d", "max_items": 1, "hold_limit": "1.00"},
 }
 VALUES: list[Any] = [
@@ -52,6 +57,7 @@ NO_TEXTS = [
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     made = Site(tmp_path_factory.mktemp("site"), *LIBRARY)
+    assert made.ask("POST", "/support", BODIES["POST /support"]).json["id"] == "1"
     yield made
     made.close()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import date
 
 from sip2gw.backend.base import NotFoundError, RefusedError
-from sip2gw.backend.database import Connection
+from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.stubs import MERGED_INTO
+from sip2gw.backend.sql.values import date_text
 from sip2gw.foundation.words import nobody_has
 
 
@@ -25,6 +27,20 @@ def holder(connection: Connection, card: str) -> str:
             raise RefusedError(f"patron {card} was merged into patron {merged[0]}; name that one")
         raise NotFoundError(nobody_has(card))
     return str(row[0])
+
+
+_ACCEPT = "UPDATE patron SET house_rules_accepted = ? WHERE id = ?"
+
+
+def accept_house_rules(connection: Connection, card: str, day: date) -> WriteResult[None]:
+    """Note that the holder of `card` accepted the house rules on `day`.
+
+    Raises:
+        NotFoundError: nobody has the card.
+    """
+    patron_id = holder(connection, card)
+    connection.execute(_ACCEPT, (date_text(day), patron_id))
+    return WriteResult(None, (patron_id,))
 
 
 _HOLDERS = "SELECT number, patron_id FROM card WHERE number IN ({marks})"

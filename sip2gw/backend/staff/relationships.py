@@ -52,7 +52,9 @@ def confirm(
     Raises:
         NotFoundError: there is none.
     """
-    return _change(connection, queries.CONFIRM_RELATIONSHIP, kind, from_card, to_card)
+    done = _change(connection, queries.CONFIRM_RELATIONSHIP, kind, from_card, to_card)
+    stored = _of_patron(connection, done.result.from_id)
+    return _done(next(one for one in stored if one.key == done.result.key))
 
 
 def remove(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import NotFoundError, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.desk.support import (
@@ -108,7 +108,7 @@ def message(connection: Connection, message_id: int) -> tuple[SupportMessage, li
     """One message with its history, the oldest step first.
 
     Raises:
-        RefusedError: there is no such message.
+        NotFoundError: there is no such message.
     """
     found, _ = _found(connection, message_id)
     rows = connection.execute(_EVENTS, (message_id,)).fetchall()
@@ -246,7 +246,7 @@ def _found(connection: Connection, message_id: int) -> tuple[SupportMessage, str
     """A message, and what it is about."""
     row = connection.execute(_ONE, (message_id,)).fetchone()
     if row is None:
-        raise RefusedError(f"no message has the id {message_id}; see `support list`")
+        raise NotFoundError(f"no message has the id {message_id}; see `support list`")
     return _message(row), row[-1]
 
 

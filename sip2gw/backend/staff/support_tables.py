@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sip2gw.backend.base import RefusedError
+from sip2gw.backend.base import NotFoundError, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.model.support import CodeEntry, CodeTable, ProcessingRule
 from sip2gw.policy.desk.support import entry_problem, rule_problem
@@ -59,11 +59,11 @@ def insist_on_code(connection: Connection, table: CodeTable, code: str) -> CodeE
     """The row with this code.
 
     Raises:
-        RefusedError: there is none.
+        NotFoundError: there is none.
     """
     found = _entry(connection, table, code)
     if found is None:
-        raise RefusedError(f"there is no {_named(table)} {code}; see `support table list {table}`")
+        raise NotFoundError(f"there is no {_named(table)} {code}; see `support table list {table}`")
     return found
 
 
@@ -143,7 +143,7 @@ def change_rule(
     """
     known = _rule(connection, type_code, category)
     if known is None:
-        raise RefusedError(
+        raise NotFoundError(
             f"there is no processing rule for {type_code} {category};"
             " see `support table list processing`"
         )

@@ -18,19 +18,19 @@ from sip2gw.cli.common import (
     say,
     write_listing,
 )
-from sip2gw.cli.failures import FAILED, CommandError, saying_when_stopped
+from sip2gw.cli.failures import FAILED, saying_when_stopped
 from sip2gw.foundation.words import counted
-from sip2gw.staff.outbox import LISTED_KEYS, notice_json
+from sip2gw.staff.outbox import NoticeJson, find_channel, notice_json
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
-    from sip2gw.daemon.delivery.channel import DeliveryChannel
     from sip2gw.model.notices import NoticeState
+    from sip2gw.staff.delivery.channel import DeliveryChannel
 
 outbox = typer.Typer(no_args_is_help=True)
 
-_COLUMNS = (*LISTED_KEYS, "problem")
+_COLUMNS = (*NoticeJson.__annotations__, "problem")
 
 
 @outbox.callback()
@@ -55,10 +55,10 @@ def list_notices(
     channel = settings.outbox.channel
     with opened_store(settings) as store:
         told: Iterable[dict[str, Any]] = (
-            notice_json(notice, settings.zone, channel, reveal=reveal) for notice in store.notices()
+            {**notice_json(notice, settings.zone, channel, reveal=reveal)}
+            | ({} if json else {"problem": notice.problem})
+            for notice in store.notices()
         )
-        if json:
-            told = ({name: record[name] for name in LISTED_KEYS} for record in told)
         write_listing(
             told,
             _COLUMNS,
@@ -81,14 +81,8 @@ def send(
     Those that the gateway would try again later are tried, too. A gateway may be running; it and
     this command never deliver the same notice. The status is 1 if a notice was not taken.
     """
-    from sip2gw.daemon.delivery.courier import open_channel
-
     settings = configured(config)
-    channel = open_channel(settings)
-    if channel is None:
-        raise CommandError(
-            "no way to deliver notices is configured; set outbox.smtp or outbox.webhook"
-        )
+    channel = find_channel(settings)
     with opened_store(settings) as store, saying_when_stopped(lambda: _LEFT):
         done = run(_send(store, channel, settings, again=again))
     _sum_up(done)
@@ -105,8 +99,8 @@ async def _send(
 ) -> Counter[NoticeState]:
     from datetime import UTC, datetime
 
-    from sip2gw.daemon.delivery.courier import Courier
     from sip2gw.model.notices import NoticeState
+    from sip2gw.staff.delivery.courier import Courier
 
     if again:
         await store.try_notices_again(datetime.now(UTC))

@@ -28,21 +28,27 @@ from sip2gw.web.api.resources import (
     explaining,
     gateway,
     memberships,
+    notices,
     patrons,
     payments,
     relationships,
     reviews,
+    self_service,
+    streams,
+    support,
+    support_tables,
     terminals,
     tokens,
 )
 
 PREFIX = "/api/v1"
 _ALL = (
-    *(tokens, audit, terminals, gateway),
     # The first path that fits counts: `/payments/{payment_id}` comes after its siblings.
+    *(tokens, audit, streams, terminals, gateway),
     *(bookkeeping, payments),
     *(doors, branches, reviews, explaining),
     *(patrons, badges, relationships, memberships),
+    *(support, support_tables, notices, self_service),
 )
 
 _OURS = "Value error, "

@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_type_hints
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, REST_ONLY, Action
@@ -122,7 +123,7 @@ class Resources:
                 _carried_out(endpoint, words, action, kind, is_once=is_once),
                 methods=[method],
                 status_code=status,
-                response_model=None if kind is type(None) else kind,
+                **_answering(kind),
                 dependencies=[Depends(_needs(action))],
                 summary=inspect.cleandoc(endpoint.__doc__ or "").partition("\n")[0],
                 description=inspect.cleandoc(endpoint.__doc__ or "")
@@ -138,6 +139,15 @@ class Resources:
             return endpoint
 
         return declare
+
+
+def _answering(kind: Any) -> dict[str, Any]:
+    """How the description says what is answered: nothing, an answer made by hand, a document."""
+    if kind is type(None):
+        return {"response_model": None}
+    if isinstance(kind, type) and issubclass(kind, Response):
+        return {"response_model": None, "response_class": kind}
+    return {"response_model": kind}
 
 
 def _command(words: str) -> str:

@@ -208,6 +208,15 @@ def _surplus(asked: Asked, one: Surplus) -> SurplusJson:
     return surplus_json(one, asked.config.institution.currency, asked.zone)
 
 
+@resources.post("/payments/surpluses/{fee_id}/refund", "payment refund", is_once=True)
+def refund(
+    asked: Asks,
+    fee_id: Annotated[str, Path(max_length=100, description="Id of the charge.")],
+) -> list[SurplusJson]:
+    """Record that you have given back an overpayment of a charge; recording it twice is a 409."""
+    return [_surplus(asked, one) for one in asked.run(asked.store.refund(fee_id, asked.now))]
+
+
 @resources.get("/payments/errors", "payment reconcile")
 def list_ledger_errors(
     asked: Asks, limit: Limit = 100, cursor: Cursor = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -127,8 +127,8 @@ def _before(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         time, row_id = key
-        return datetime.fromisoformat(time), row_id
-    except ValueError:
+        return datetime.fromisoformat(time).astimezone(UTC), row_id
+    except (ValueError, OverflowError):
         raise no_cursor() from None
 
 

@@ -28,13 +28,13 @@ from aiosmtplib import (
 
 from sip2gw.config.outbox import Sender
 from sip2gw.config.types import Address
-from sip2gw.daemon.delivery.channel import (
+from sip2gw.model.notices import Channel
+from sip2gw.staff.delivery.channel import (
     ANSWER_S,
     ATTEMPT_S,
     Letter,
     NotTakenError,
 )
-from sip2gw.model.notices import Channel
 
 _GOODBYE_S = 2.0
 _CLOSING = 421

@@ -12,13 +12,13 @@ from urllib.parse import SplitResult
 import msgspec
 
 from sip2gw import __version__
-from sip2gw.daemon.delivery.channel import (
+from sip2gw.model.notices import Channel
+from sip2gw.staff.delivery.channel import (
     ANSWER_S,
     ATTEMPT_S,
     Letter,
     NotTakenError,
 )
-from sip2gw.model.notices import Channel
 
 _ABOUT_THE_LETTER = (400, 409, 410, 413, 422)
 """With these the program refuses this letter; with any other status it refuses us."""

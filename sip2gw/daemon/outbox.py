@@ -10,12 +10,12 @@ from datetime import timedelta
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.config import Config
-from sip2gw.daemon.delivery.courier import Courier, open_channel
 from sip2gw.foundation.clock import Clock
 from sip2gw.model.notices import Delivery, NoticeState, Result
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.members.deliveries import gap
+from sip2gw.staff.delivery.courier import Courier, open_channel
 
 STOP_S = 0.5
 """How long a stop waits for the notice that is being handed over."""

@@ -15,7 +15,6 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.backend.sql.members.outbox import Claim
 from sip2gw.config import Config
-from sip2gw.daemon.delivery.channel import DeliveryChannel, Letter, NotTakenError
 from sip2gw.model.notices import (
     Channel,
     Delivery,
@@ -23,6 +22,7 @@ from sip2gw.model.notices import (
     Result,
 )
 from sip2gw.policy.members.deliveries import is_address, next_try
+from sip2gw.staff.delivery.channel import DeliveryChannel, Letter, NotTakenError
 from sip2gw.texts.notices import BUILT_IN, Template, write_notice
 
 NOTE_AGAIN_AFTER_S = 1.0
@@ -35,7 +35,7 @@ def open_channel(config: Config) -> DeliveryChannel | None:
     """The channel that `[outbox]` names, or None; reads files, so call it in a thread."""
     outbox = config.outbox
     if outbox.channel is Channel.EMAIL:
-        from sip2gw.daemon.delivery.mail import Mail, MailSettings
+        from sip2gw.staff.delivery.mail import Mail, MailSettings
 
         password = config.smtp_password
         return Mail(
@@ -48,7 +48,7 @@ def open_channel(config: Config) -> DeliveryChannel | None:
             )
         )
     if outbox.channel is Channel.WEBHOOK:
-        from sip2gw.daemon.delivery.webhook import Webhook
+        from sip2gw.staff.delivery.webhook import Webhook
 
         token = config.webhook_token
         return Webhook(outbox.url, token.get_secret_value() if token is not None else None)

@@ -1,0 +1,173 @@
+"""What patrons do themselves on a library's own website, which has signed them in (B50).
+
+The website's token may name every patron, but who acts for one learns nothing of others: whether a
+card exists is told only to who knows its holder's birth date, and tries are counted.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
+
+from sip2gw.backend.base import NotFoundError, RefusedError
+from sip2gw.model import Relationship, RelationshipType
+from sip2gw.model.support import AUTOMATIC_TYPE, EventKind, SupportFilter
+from sip2gw.policy.relationships import is_born_on
+from sip2gw.staff.relationships import add_relationship
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date, datetime, tzinfo
+
+    from sip2gw.backend.library import Library
+    from sip2gw.config import Config
+    from sip2gw.model import PatronRecord
+    from sip2gw.model.support import SupportEvent, SupportMessage
+
+NO_SUCH = "there is no such authorisation of yours; list them again"
+
+
+class TooManyGuessesError(RefusedError):
+    """So many wrong cards or birth dates that no more are looked at for a while."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__("too many wrong cards or birth dates; try again later")
+        self.wait = wait
+
+
+class AnswerJson(TypedDict):
+    """What the library answered to a patron."""
+
+    time: str
+    text: str
+
+
+class OwnMessageJson(TypedDict):
+    """A message to customer support, as the patron may see it: without what staff noted."""
+
+    id: str
+    status: str
+    created: str
+    answers: list[AnswerJson]
+
+
+class HouseRulesJson(TypedDict):
+    """When a patron accepted the house rules."""
+
+    house_rules_accepted: str
+
+
+# Authorisations ---------------------------------------------------------------------------------
+
+
+def authorisations_of(store: Library, patron_id: str) -> Iterator[Relationship]:
+    """The authorisations that a patron gave or got, confirmed or not."""
+    for relation in store.relationships(patron_id):
+        if relation.type is RelationshipType.AUTHORISATION:
+            yield relation
+
+
+async def propose(
+    store: Library,
+    config: Config,
+    patron: PatronRecord,
+    card: str,
+    birth_date: date,
+    functions: frozenset[str],
+    now: datetime,
+) -> Relationship:
+    """Let `patron` authorise the holder of `card`; in force once that one has confirmed (B50).
+
+    Raises:
+        TooManyGuessesError: nothing was looked at.
+        RefusedError: nobody has that card and birth date, or the library's rules forbid it.
+    """
+    counted = [f"self by {patron.id}", f"self about {card}"]
+    await _count(store, config, counted, now)
+    other = await store.find_by_card(card)
+    if other is None or not is_born_on(other, birth_date):
+        raise RefusedError("no patron has this card and this birth date; look at both again")
+    for name in counted:
+        await store.return_guess(name)
+    wanted = Relationship(
+        RelationshipType.AUTHORISATION, patron.id, other.id, functions, confirmed=False
+    )
+    return await add_relationship(store, config, wanted, now)
+
+
+async def _count(store: Library, config: Config, names: list[str], now: datetime) -> None:
+    """Count a try before it is judged, so that many at once are not more than allowed."""
+    security = config.security
+    wait = timedelta(minutes=security.pin_lock_min)
+    for name in names:
+        made = await store.record_guess(name, now, security.pin_failures_max + 1, now + wait)
+        if made is None or made > security.pin_failures_max:
+            raise TooManyGuessesError(wait)
+
+
+async def confirm(store: Library, patron: PatronRecord, giver: str) -> Relationship:
+    """Put in force what `giver` wants to let `patron` do.
+
+    Raises:
+        NotFoundError: they do not.
+    """
+    _insist_on(store, patron, giver, patron.id)
+    return await store.confirm_relationship(RelationshipType.AUTHORISATION, giver, patron.id)
+
+
+async def withdraw(store: Library, patron: PatronRecord, giver: str, holder: str) -> None:
+    """End an authorisation that `patron` gave or got.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    _insist_on(store, patron, giver, holder)
+    await store.remove_relationship(RelationshipType.AUTHORISATION, giver, holder)
+
+
+def _insist_on(store: Library, patron: PatronRecord, giver: str, holder: str) -> None:
+    """Look among the patron's own, by id: other cards are not even looked up."""
+    wanted = RelationshipType.AUTHORISATION, giver, holder
+    if all(one.key != wanted for one in authorisations_of(store, patron.id)):
+        raise NotFoundError(NO_SUCH)
+
+
+# Customer support -------------------------------------------------------------------------------
+
+
+def own_messages(
+    store: Library, patron: PatronRecord
+) -> Iterator[tuple[SupportMessage, list[SupportEvent]]]:
+    """What a patron asked, with its history; not what the gateway noted about them."""
+    for message in store.support_messages(SupportFilter(patron_id=patron.id)):
+        if message.type != AUTOMATIC_TYPE:
+            yield store.support_message(message.id)
+
+
+def insist_on_own_type(type_code: str) -> None:
+    """Go on only if patrons may open messages of this type.
+
+    Raises:
+        RefusedError: only the gateway opens them.
+    """
+    if type_code == AUTOMATIC_TYPE:
+        raise RefusedError(f"only the gateway opens messages of type {AUTOMATIC_TYPE}")
+
+
+def own_message_json(
+    told: tuple[SupportMessage, list[SupportEvent]], zone: tzinfo
+) -> OwnMessageJson:
+    """A message with its answers."""
+    message, history = told
+    return {
+        "id": str(message.id),
+        "status": message.status.value,
+        "created": message.created.astimezone(zone).isoformat(),
+        "answers": [
+            {"time": event.time.astimezone(zone).isoformat(), "text": event.note}
+            for event in history
+            if event.kind is EventKind.ANSWERED
+        ],
+    }

@@ -1,0 +1,229 @@
+"""`/self`: what a library's own website does for patrons (B50, C176)."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from programs import Site
+
+from sip2gw.config import load_config
+from sip2gw.staff.actions import ACTIONS, REST_ONLY
+
+PERSON: dict[str, Any] = {
+    "kind": "patron",
+    "birth_date": "1980-01-01",
+    "membership": "201",
+    "membership_until": "2099-12-31",
+}
+LIBRARY: list[dict[str, Any]] = [
+    {"kind": "membership", "code": "201", "description": "Adult", "type": 0},
+    {**PERSON, "id": "P1", "name": "Ann", "cards": [{"number": "C1"}]},
+    {**PERSON, "id": "P2", "name": "Bob", "birth_date": "1990-02-03", "cards": [{"number": "C2"}]},
+    {**PERSON, "id": "P3", "name": "Cleo"},
+    {**PERSON, "id": "P4", "name": "Dan", "membership_until": "2020-12-31"},
+    {**{key: PERSON[key] for key in ("kind", "membership")}, "id": "P5", "name": "Eve"},
+]
+BOB = {"card": "C2", "birth_date": "1990-02-03", "functions": ["pay"]}
+PROPOSED = {
+    "type": "authorisation",
+    "from": "P1",
+    "to": "P2",
+    "functions": ["pay"],
+    "confirmed": False,
+}
+IN_FORCE = {**PROPOSED, "confirmed": True}
+UNKNOWN = (409, "no patron has this card and this birth date; look at both again")
+OF_SELF = (
+    ("GET", "/self/P1/authorisations"),
+    ("POST", "/self/P1/authorisations"),
+    ("POST", "/self/P1/authorisations/from/P2/confirm"),
+    ("DELETE", "/self/P1/authorisations/from/P2"),
+    ("DELETE", "/self/P1/authorisations/to/P2"),
+    ("GET", "/self/P1/messages"),
+    ("POST", "/self/P1/messages"),
+    ("PUT", "/self/P1/house-rules"),
+)
+
+
+@pytest.fixture
+def site(tmp_path):
+    made = Site(tmp_path, *LIBRARY)
+    yield made
+    made.close()
+
+
+def ask(site, method, path, body=None, **options):
+    return site.ask(method, f"/self{path}", body, role="self", **options)
+
+
+def propose(site, patron="C1", **changes):
+    return ask(site, "POST", f"/{patron}/authorisations", {**BOB, **changes})
+
+
+def listed(site, patron):
+    return ask(site, "GET", f"/{patron}/authorisations").json["items"]
+
+
+def test_one_proposes_the_other_confirms_and_either_ends_it(site):
+    made = propose(site)
+    assert (made.status, made.json) == (201, PROPOSED)
+    assert listed(site, "P1") == listed(site, "C2") == [PROPOSED]
+    assert listed(site, "P3") == []
+    assert ask(site, "POST", "/P1/authorisations/from/P2/confirm").status == 404
+    assert ask(site, "POST", "/C2/authorisations/from/P1/confirm").json == IN_FORCE
+    assert listed(site, "P1") == [IN_FORCE] == site.listed("relationship", "list")
+    assert ask(site, "DELETE", "/P1/authorisations/to/P2").status == 204
+    assert listed(site, "P2") == []
+    propose(site)
+    assert ask(site, "DELETE", "/P2/authorisations/from/P1").status == 204
+    assert ask(site, "DELETE", "/P2/authorisations/from/P1").status == 404
+    log = [row for row in site.audit() if row[1] != "self authorisations"]
+    assert log[:2] == [
+        ("self", "self propose", "", "P1", "done"),
+        ("self", "self propose", "", "P2", "done"),
+    ]
+    assert log[-1] == ("self", "self withdraw", "", "P2", "refused")
+
+
+def test_a_wrong_birth_date_and_a_card_that_nobody_has_are_the_same(site):
+    for wrong in (
+        *({"birth_date": "1990-02-04"}, {"card": "C9"}),
+        *({"card": "P5", "birth_date": "1980-01-01"}, {"card": "P4", "birth_date": "1980-01-02"}),
+    ):
+        assert propose(site, **wrong).refusal == UNKNOWN, wrong
+    assert site.listed("relationship", "list") == []
+
+
+def test_who_guesses_birth_dates_waits_and_then_even_the_right_one_is_not_looked_at(site):
+    for day in range(1, 6):
+        assert propose(site, birth_date=f"1970-01-0{day}").refusal == UNKNOWN
+    for _ in range(2):
+        told = propose(site)
+        assert (told.status, told.headers["retry-after"]) == (429, "900")
+    # By another patron it is still the same card, and by the same one another card.
+    assert propose(site, patron="P3").status == 429
+    assert propose(site, card="P3", birth_date="1980-01-01").status == 429
+    assert propose(site, patron="P2", card="P3", birth_date="1980-01-01").status == 201
+
+
+def test_right_ones_in_between_do_not_begin_the_count_anew(site):
+    for day in (1, 2, 3, 4):
+        assert propose(site, birth_date=f"1970-01-0{day}").status == 409
+    assert propose(site).status == 201
+    assert propose(site, birth_date="1970-01-05").status == 409
+    assert propose(site).status == 429
+
+
+def test_right_ones_are_not_counted(site):
+    for _ in range(7):
+        assert propose(site).status == 201
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"card": "P1", "birth_date": "1980-01-01"}, "cannot have a relationship with themselves"),
+        ({"functions": []}, "an authorisation needs `functions`"),
+        ({"card": "P4", "birth_date": "1980-01-01"}, "patron P4 has no valid membership"),
+        ({"card": "P3", "birth_date": "1980-01-01"}, "patron P1 has already given pay to P2"),
+    ],
+)
+def test_a_rule_that_forbids_one_is_told(site, changes, sentence):
+    assert propose(site).status == 201
+    status, why = propose(site, **changes).refusal
+    assert (status, sentence in why) == (409, True), why
+    assert listed(site, "P1") == [PROPOSED]
+
+
+def test_families_are_for_staff(site):
+    """Head of family is never self-service: neither made, shown, confirmed nor ended (B50)."""
+    assert propose(site, type="head_of_family").status == 422
+    site.ask("POST", "/relationships", {"type": "head_of_family", "from": "P1", "to": "P2"})
+    assert listed(site, "P2") == []
+    assert ask(site, "POST", "/P2/authorisations/from/P1/confirm").status == 404
+    assert ask(site, "DELETE", "/P2/authorisations/from/P1").status == 404
+    assert len(site.listed("relationship", "list")) == 1
+
+
+def test_what_is_not_ones_own_is_not_there(site):
+    """Cards of others are not looked up, so the answer says nothing about them."""
+    propose(site)
+    gone = (404, "there is no such authorisation of yours; list them again")
+    for path in ("/P3/authorisations/from/P1", "/P3/authorisations/to/P2"):
+        assert ask(site, "DELETE", path).refusal == gone
+    for other in ("P1", "C1", "C9"):
+        path = f"/P3/authorisations/from/{other}/confirm"
+        assert ask(site, "POST", path).refusal == gone
+    assert listed(site, "P1") == [PROPOSED]
+
+
+@pytest.fixture
+def asking(site):
+    for table, row in (
+        ("type", {"code": "QU", "description": "Question"}),
+        ("category", {"code": "LOAN", "description": "Loans"}),
+    ):
+        assert site.ask("POST", f"/support/tables/{table}", row).status == 201
+    return site
+
+
+QUESTION = {"type": "QU", "category": "LOAN", "text": "Where is my book?"}
+
+
+def test_a_patron_asks_and_reads_the_answer_and_no_notes(asking):
+    sent = {"headers": {"idempotency-key": "K"}}
+    opened = [ask(asking, "POST", "/C1/messages", QUESTION, **sent) for _ in range(2)]
+    assert [one.json["id"] for one in opened] == ["1", "1"]
+    asking.ask("POST", "/support/1/status", {"to": "D", "note": "A difficult one"})
+    asking.ask("POST", "/support/1/answer", {"text": "On your shelf."})
+    (seen,) = ask(asking, "GET", "/P1/messages").json["items"]
+    assert (seen["status"], [one["text"] for one in seen["answers"]]) == ("C", ["On your shelf."])
+    assert "difficult" not in str(seen)
+    assert ask(asking, "GET", "/P2/messages").json["items"] == []
+    (staff,) = asking.listed("support", "list")
+    assert (staff["patron"], staff["text"]) == ("P1", "Where is my book?")
+
+
+def test_what_the_gateway_noted_about_a_patron_is_not_shown(asking):
+    asking.ask("POST", "/support", {**QUESTION, "type": "AU", "patron": "P1"})
+    assert ask(asking, "GET", "/P1/messages").json["items"] == []
+    refused = ask(asking, "POST", "/P1/messages", {**QUESTION, "type": "AU"})
+    assert refused.refusal == (409, "only the gateway opens messages of type AU")
+
+
+def test_house_rules_are_accepted_today(site):
+    told = ask(site, "PUT", "/C1/house-rules")
+    (shown,) = site.listed("patron", "show", "P1")
+    assert shown["house_rules_accepted"] == told.json["house_rules_accepted"]
+    zone = load_config(site.config).zone
+    assert told.json["house_rules_accepted"] == today_in(zone)
+    assert ("self", "self house-rules", "", "P1", "done") in site.audit()
+    assert ask(site, "PUT", "/C9/house-rules").status == 404
+
+
+def today_in(zone):
+    return datetime.now(zone).date().isoformat()
+
+
+def test_self_service_does_nothing_else_and_nobody_else_does_it(site):
+    """C176: `self` stands apart."""
+    described = site.ask("GET", "/openapi.json", role="self").json["paths"]
+    operations = [
+        (path, method, one)
+        for path, methods in described.items()
+        for method, one in methods.items()
+    ]
+    assert len(operations) > len(OF_SELF)
+    assert {one["x-command"] for path, _, one in operations if "/self/" in path} == {
+        words for words in REST_ONLY if words.startswith("self ")
+    }
+    for path, method, one in operations:
+        assert (one["x-role"] == "self") == path.startswith("/api/v1/self/")
+        assert ("Command:" in one["description"]) == (one["x-command"] not in REST_ONLY)
+        if one["x-role"] != "self":
+            where = path.removeprefix("/api/v1").replace("{", "").replace("}", "")
+            assert site.ask(method.upper(), where, {}, role="self").status == 403, path
+    for method, path in OF_SELF:
+        for role in ("view", "staff", "admin"):
+            assert site.ask(method, path, {}, role=role).status == 403, path
+    assert {ACTIONS[row[1]].role for row in site.audit()} == set()
