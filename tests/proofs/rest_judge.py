@@ -125,7 +125,7 @@ class Judge:
         meant = self.places.at(method, path)
         kind = (what.partition(":")[0], str(meant[0]) if meant else f"{method} {path}")
         self.counted[kind] += 1
-        self.faults.setdefault(kind, f"as {caller}: {method} {url}: {what}")
+        self.faults.setdefault(kind, f"as {caller}: {method} {url[:300]}: {what}")
 
     def sum_up(self) -> None:
         """Put the numbers and the faults into the report."""

@@ -20,17 +20,7 @@ TO_COME = {
         ),
         "the lists of doors come with the resources of doors",
     ),
-    "observe report": "comes with the console, which shows it",
     "maintain": "it may take longer than a request, and the gateway does it each day",
-    **dict.fromkeys(
-        (
-            *("support list", "support show", "support open", "support answer"),
-            *("support status", "support close"),
-            *("support table list", "support table add", "support table change"),
-            *("outbox list", "outbox send"),
-        ),
-        "support and notices come with the self-service of patrons",
-    ),
 }
 """Commands whose resource is not there yet, and why."""
 
