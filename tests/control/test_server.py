@@ -494,10 +494,11 @@ async def test_only_our_own_process_gets_the_configuration_in_force(gateway, pla
     assert await answer(reader) == Refused("only the gateway's own processes get its configuration")
     writer.close()
     ours, theirs = socket.socketpair()
-    await gateway.app.operators._control.adopt(ours)
+    line = await gateway.app.operators._control.adopt(ours)
     reader, writer = await asyncio.open_unix_connection(sock=theirs, limit=1 << 24)
     writer.write(encode(ReadConfiguration()))
     told = await answer(reader)
     assert told.reloads == 0
     assert unpack(told.packed) == gateway.app.site.config
+    assert line.heard == 1
     writer.close()

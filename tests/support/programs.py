@@ -121,6 +121,12 @@ class Site:
         assert result.exit_code == 0, result.output
         _stores.keep(key, directory / "library.db")
 
+    def reload(self) -> None:
+        """Let the gateway put its file in force."""
+        opened = self._api._opened
+        assert opened is not None
+        self._running = opened.desk.config = load_config(self.config)
+
     def close(self) -> None:
         """Close its store."""
         opened = self._api._opened

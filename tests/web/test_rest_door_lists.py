@@ -33,7 +33,7 @@ def site(tmp_path):
 def listing(site):
     """With lists in the file, too."""
     site.config.write_text(site.config.read_text().replace("[branches.MAIN]\n", LISTS))
-    site._api._opened.desk.reload(1)
+    site.reload()
     return site
 
 
@@ -182,7 +182,7 @@ def test_a_slip_of_the_pen_does_not_look_like_an_empty_list(site, path, kind):
     assert site.ask("GET", path, branch="EATS").refusal == no_branch
     site.ask("POST", path, {"card": "C1", "branch": "EAST"})
     site.config.write_text(site.config.read_text().replace("[branches.EAST]\n", ""))
-    site._api._opened.desk.reload(1)
+    site.reload()
     (left,) = site.ask("GET", path, branch="EAST").json["items"]
     assert left["card"] == "C1"
     assert site.ask("DELETE", f"{path}/C1", branch="EAST").status == 204

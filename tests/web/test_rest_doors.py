@@ -11,7 +11,6 @@ import pytest
 from programs import Site
 
 from sip2gw.backend.base import CirculationOrder
-from sip2gw.config import load_config
 from sip2gw.control.client import NoGatewayError, RefusedError
 from sip2gw.control.messages import Decide, Decided
 from sip2gw.model import AccessRow
@@ -485,9 +484,7 @@ def test_what_makes_no_sense_is_not_explained(site, query, status):
 def test_a_library_system_that_is_away_explains_nothing(tmp_path):
     site = Site(tmp_path, *LIBRARY, behind=True)
     site.config.write_text(site.config.read_text().replace("ils.example:6001", "127.0.0.1:9"))
-    opened = site._api._opened
-    assert opened is not None
-    opened.desk.config = load_config(site.config)
+    site.reload()
     told = site.ask("GET", "/explain", terminal="kiosk-1", card="C1")
     site.close()
     assert told.refusal == (503, "the library system does not answer")
