@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 from fleets import HERE, House
 from harness import CONFIG
 
-from sip2gw.config import TlsFiles, load_config
+from sip2gw.config import ConfigError, TlsFiles, load_config
+from sip2gw.config.passing import read_config, write_config
 from sip2gw.daemon.fleet.member import STUCK_AFTER
 from sip2gw.daemon.fleet.team import EXPECTED_S
 from sip2gw.foundation import children
+from sip2gw.serving.tls import contexts_of, holding
 from sip2gw.shared.together.messages import Recognised, Told
 
 
@@ -247,7 +250,8 @@ async def test_all_follow_a_configuration_and_one_that_cannot_is_replaced(house)
 @pytest.mark.parametrize("now", [None, TlsFiles(Path("new.pem"), Path("new.key"), None)])
 async def test_a_worker_that_starts_after_a_reload_has_what_its_listeners_need(house, now):
     """C113: they stay until the next start, and so do the certificates that they need."""
-    before = TlsFiles(Path("old.pem"), Path("old.key"), Path("ca.pem"))
+    authority = {Path("ca.pem"): b"the authority"}
+    before = TlsFiles(Path("old.pem"), Path("old.key"), Path("ca.pem"), authority)
     await house.team.follow(replace(house.config, tls=before))
     await house.team.follow(replace(house.config, tls=now))
     house.team.begin([0])
@@ -255,8 +259,33 @@ async def test_a_worker_that_starts_after_a_reload_has_what_its_listeners_need(h
     assert house.workers[0].config.tls == (
         TlsFiles(now.certificate, now.key, before.client_ca) if now else before
     )
+    assert house.workers[0].config.tls.held == authority
     house.workers[0].serve()
     await house.until(lambda: house.team.members[0].takes_turns)
+
+
+def test_a_worker_has_the_certificates_in_force_whatever_the_files_are_now(tmp_path):
+    """C131: else a broken file would leave nobody who serves, one crash after the other."""
+    names = ("server.pem", "server.key", "ca.pem")
+    authority = trustme.CA()
+    made = authority.issue_cert("sip.example.org")
+    for name, pem in zip(
+        names, (made.cert_chain_pems[0], made.private_key_pem, authority.cert_pem), strict=True
+    ):
+        pem.write_to_path(tmp_path / name)
+    keys = 'tls_certificate = "server.pem"\ntls_key = "server.key"\ntls_client_ca = "ca.pem"\n'
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(CONFIG.replace("[server]\n", f"[server]\n{keys}"))
+    config = holding(load_config(path))
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        contexts_of(load_config(path))
+    contexts = contexts_of(read_config(write_config(config)))
+    assert contexts.keys() == {None, "optional", "required"}
+    (known,) = contexts["required"].get_ca_certs()
+    assert known["subject"] == known["issuer"]
+    assert "PRIVATE KEY" not in repr(config)
 
 
 async def test_one_that_was_starting_meanwhile_follows_before_it_serves(house):
