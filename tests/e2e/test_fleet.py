@@ -14,7 +14,13 @@ from proofs.process import GatewayProcess, prepare
 
 STATUS = "9900302.00"
 PAY = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
-TLS = 'tls_certificate = "server.pem"\ntls_key = "server.key"'
+PLAIN = '[server]\nlisten = ["127.0.0.1:0"]\n'
+MANY = """[server]
+workers = 2
+tls_certificate = "server.pem"
+tls_key = "server.key"
+listen = [{ address = "127.0.0.1:0", tls = false }]
+"""
 KIOSKS = "".join(
     f'[terminals.k{number}]\nprofile = "kiosk"\nbranch = "MAIN"\npassword = "pw"\n'
     for number in range(20)
@@ -34,9 +40,7 @@ async def gateway(server, tmp_path, watch):
     certificate = trustme.CA().issue_cert("127.0.0.1")
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
     certificate.private_key_pem.write_to_path(tmp_path / "server.key")
-    file = await prepare(
-        tmp_path, config.replace("[server]", f"[server]\nworkers = 2\n{TLS}") + KIOSKS, LIBRARY
-    )
+    file = await prepare(tmp_path, config.replace(PLAIN, MANY) + KIOSKS, LIBRARY)
     async with GatewayProcess(file, program=watch.program()) as started:
         await started.start()
         await becomes(started, "sip2gw_workers", 2)
