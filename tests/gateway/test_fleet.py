@@ -4,6 +4,8 @@ The workers here are objects at the other ends of real links (B68, B87, C131).
 """
 
 import asyncio
+import itertools
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from harness import CONFIG
 
 from sip2gw.config import ConfigError, TlsFiles, load_config
 from sip2gw.config.passing import read_config, write_config
-from sip2gw.daemon.fleet.member import STUCK_AFTER
-from sip2gw.daemon.fleet.team import EXPECTED_S
+from sip2gw.daemon.fleet import member
+from sip2gw.daemon.fleet.member import HOPELESS_AFTER, STUCK_AFTER
+from sip2gw.daemon.fleet.team import EXPECTED_S, KILL_EVERY_S
 from sip2gw.foundation import children
 from sip2gw.serving.tls import contexts_of, holding
 from sip2gw.shared.together.messages import Recognised, Told
@@ -199,6 +202,46 @@ async def test_one_that_takes_no_turns_gets_nobody_and_is_killed_in_the_end(hous
     await house.until(lambda: house.lines() == [STUCK_AFTER - 1, 1])
     assert house.metrics.worker_restarts == {"stuck": 1}
     assert house.metrics.workers == 2
+
+
+async def let_pass(house, questions):
+    for _ in range(questions):
+        house.team.look(60.0)
+        await asyncio.sleep(0)
+
+
+async def test_one_that_computes_is_killed_only_when_there_is_no_hope(house, monkeypatch):
+    """On a busy machine, in a flood of handshakes, it may only be slow."""
+    ticks = itertools.count(1)
+    monkeypatch.setattr(member, "cpu_ticks", lambda pid: next(ticks))
+    await house.open(0)
+    slow = house.workers[0]
+    slow.stand_still()
+    await let_pass(house, HOPELESS_AFTER)
+    assert slow.status is None
+    await let_pass(house, 1)
+    assert slow.status == -9
+
+
+async def test_of_several_that_stand_still_one_is_killed_at_a_time(house):
+    await house.open(0, 1)
+    first, second = house.workers[0], house.workers[1]
+    first.stand_still()
+    second.stand_still()
+    await let_pass(house, STUCK_AFTER + 5)
+    assert (first.status, second.status) == (-9, None)
+    await house.serves(0, first)
+    house.now += KILL_EVERY_S
+    await let_pass(house, 1)
+    assert second.status == -9
+    assert house.workers[0].status is None
+
+
+def test_the_time_that_a_process_has_computed_only_grows():
+    before = children.cpu_ticks(os.getpid())
+    while children.cpu_ticks(os.getpid()) <= before:
+        sum(range(10_000))
+    assert children.cpu_ticks(0) == 0
 
 
 async def test_one_that_answers_late_gets_new_ones_again(house):
