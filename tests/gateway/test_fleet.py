@@ -6,8 +6,10 @@ The workers here are objects at the other ends of real links (B68, B87, C131).
 import asyncio
 import itertools
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trustme
@@ -16,7 +18,7 @@ from harness import CONFIG
 
 from sip2gw.config import ConfigError, TlsFiles, load_config
 from sip2gw.config.passing import read_config, write_config
-from sip2gw.daemon.fleet import member
+from sip2gw.daemon.fleet import member, worker
 from sip2gw.daemon.fleet.member import HOPELESS_AFTER, STUCK_AFTER
 from sip2gw.daemon.fleet.team import EXPECTED_S, KILL_EVERY_S
 from sip2gw.foundation import children
@@ -329,6 +331,24 @@ def test_a_worker_has_the_certificates_in_force_whatever_the_files_are_now(tmp_p
     (known,) = contexts["required"].get_ca_certs()
     assert known["subject"] == known["issuer"]
     assert "PRIVATE KEY" not in repr(config)
+
+
+async def test_a_worker_that_cannot_start_says_which_file_and_why(house, monkeypatch):
+    problem = "sip2gw.toml: server.tls_key: server.key cannot be used with tls_certificate"
+
+    def cannot(*_, **__):
+        raise ConfigError((problem,))
+
+    store = SimpleNamespace(pin_secret=b"x" * 32)
+    monkeypatch.setattr(worker, "open_backend", lambda *_, **__: SimpleNamespace(store=store))
+    monkeypatch.setattr(worker, "open_log", lambda *_, **__: house.log)
+    monkeypatch.setattr(worker, "Worker", cannot)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        status = await worker._serve(0, "write", ours, theirs, house.config)
+    assert status == 1
+    (line,) = house.logged("cannot_start")
+    assert line["problems"] == [problem]
 
 
 async def test_one_that_was_starting_meanwhile_follows_before_it_serves(house):

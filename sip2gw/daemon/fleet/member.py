@@ -131,7 +131,9 @@ class Member:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether only killing it will help its terminals."""
+        """Whether only killing it will help its terminals; not so when that was done."""
+        if not self.serving or self.why_killed:
+            return False
         return self._idle > STUCK_AFTER or self._unanswered > HOPELESS_AFTER
 
     # Its process ---------------------------------------------------------------------------
