@@ -18,6 +18,7 @@ from sip2gw.cli.checking.certificates import about_certificates, end_of
 from sip2gw.cli.checking.examples import EXAMPLE_HASHES, EXAMPLE_PASSWORDS
 from sip2gw.cli.checking.library import about_store
 from sip2gw.cli.checking.listeners import about_listeners
+from sip2gw.cli.checking.secret_files import about_secret_files
 from sip2gw.config import load_config
 
 from .conftest import Run
@@ -416,6 +417,47 @@ def test_a_certificate_that_no_listener_uses(config: Path, authority: trustme.CA
     config.write_text(CONFIG.replace('[server]\nlisten = ["127.0.0.1:6001"]\n', keys))
     (told,) = about_listeners(load_config(config))
     assert told.startswith("server.tls_certificate: has no effect")
+
+
+SECRET = "pP7wXz2Kd9QmT4vB8nLsR3yHc6JfG5aE"
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        (("[branches.MAIN]", "[admin.tokens.T]\nrole = 'view'\n%s\n[branches.MAIN]"), "token_file"),
+        (('password = "vM2xLq8"', "%s"), "password_file"),
+        (("[store]", "[store]\n%s"), "pin_secret_file"),
+    ],
+)
+def test_a_secret_that_every_user_of_the_machine_can_read(
+    config: Path, place: tuple[str, str], key: str
+) -> None:
+    file = config.with_name("secret")
+    file.write_text(SECRET)
+    before, after = place
+    assert before in CONFIG
+    config.write_text(CONFIG.replace(before, after % f'{key} = "secret"', 1))
+    settings = load_config(config)
+    file.chmod(0o640)
+    assert list(about_secret_files(settings)) == []
+    file.chmod(0o644)
+    (told,) = about_secret_files(settings)
+    assert told.startswith(f"{key}: every user of this machine can read {file}; let only")
+    file.unlink()
+    assert list(about_secret_files(settings)) == []
+
+
+def test_check_warns_of_a_key_that_everybody_can_read(
+    sip2gw: Run, config: Path, authority: trustme.CA
+) -> None:
+    """The certificate beside it is public."""
+    _certificate(authority, config.parent, "server", datetime.now(UTC) + timedelta(days=60))
+    config.with_name("server.key").chmod(0o644)
+    keys = 'tls_certificate = "server.pem"\ntls_key = "server.key"\n'
+    config.write_text(CONFIG.replace("[server]\n", f"[server]\n{keys}"))
+    (told,) = warnings(sip2gw, config)
+    assert "tls_key: every user of this machine can read" in told
 
 
 def test_behind_a_proxy_a_certificate_is_enough(config: Path, authority: trustme.CA) -> None:
