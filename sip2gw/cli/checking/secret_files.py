@@ -19,7 +19,7 @@ def about_secret_files(config: Config) -> Iterator[str]:
             mode = path.stat().st_mode
         except OSError:
             continue  # whether it is needed now, others judge
-        if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        if mode & stat.S_IROTH:
             yield (
                 f"{key}: every user of this machine can read {path}; let only the gateway read it"
                 f" (chmod o= {path})"
