@@ -38,6 +38,8 @@ LISTEN = """listen = [
 proxy_networks = ["127.128.0.0/9"]
 tls_certificate = "server.pem"
 tls_key = "server.key"
+request_timeout_s = 15
+terminal_timeout_s = 30
 """
 
 

@@ -93,6 +93,8 @@ class Stage:
         self.may_lose: Counter[Regular] = Counter()
         """How many lines of each may have ended so far."""
         self._asking: list[asyncio.Task[None]] = []
+        self.unclean: list[str] = []
+        """What a gateway did not end at its end."""
         self.back_s: list[float] = []
         """After how long everybody was there again."""
         self.came_anew = 0
@@ -127,7 +129,18 @@ class Stage:
         self.gateways.append(gateway)
         self.heard.append(heard)
         for one in before:
-            assert await one.ended() == 0, "a gateway did not hand over cleanly"
+            await self._end(one)
+
+    async def _end(self, gateway: GatewayProcess) -> None:
+        status = await gateway.ended()
+        if status:
+            what = gateway.events("stop_incomplete") or gateway.log[-3:]
+            self.unclean.append(f"a gateway ended with {status}: {what}")
+
+    async def stop(self) -> None:
+        """End the last one."""
+        self.gateway.signal(signal.SIGTERM)
+        await self._end(self.gateway)
 
     async def hit(self, number: signal.Signals) -> None:
         """Send a signal to a worker, and wait until that one has ended."""
@@ -321,7 +334,7 @@ async def prove(
         took_s = time.monotonic() - began
         for problem in await stage.close():
             report.expect(False, f"a terminal: {problem!r}")
-        report.expect(await stage.gateway.stop() == 0, "the gateway did not end cleanly")
+        await stage.stop()
     _judge_answers(report, stage)
     _judge_work(report, day.calm, workers)
     _judge_logs(report, stage)
@@ -360,6 +373,8 @@ def _judge_work(report: Report, calm: Counter[object], workers: int) -> None:
 
 
 def _judge_logs(report: Report, stage: Stage) -> None:
+    for problem in stage.unclean:
+        report.expect(False, problem)
     for gateway in stage.gateways:
         bad = [line for line in gateway.log if line.get("level") in ("error", "critical")]
         bad = [line for line in bad if line.get("event") != "worker_ended"]
