@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import TypedDict
 
 from sip2gw.model import EVERY_BRANCH, DoorEntry
+from sip2gw.staff.documents import Person
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
+    from datetime import date, datetime
 
     from sip2gw.backend.library import Library
     from sip2gw.config import Config
+
+
+Source = Literal["store", "file"]
+"""Who keeps an entry: the store for all gateways, or the configuration file."""
+
+
+class BarJson(TypedDict):
+    """A card that is refused at the doors of a branch; `*` is every branch."""
+
+    branch: str
+    card: Person
+    until: str | None
+    note: Person
+    source: Source
+
+
+_Hours = TypedDict("_Hours", {"days": list[str], "from": str, "to": str})
+
+
+class PassJson(BarJson, _Hours):
+    """A card that may enter outside the opening hours."""
 
 
 async def put_door_entry(store: Library, entry: DoorEntry, today: date, *, force: bool) -> None:
@@ -46,12 +70,12 @@ async def remove_door_entry(store: Library, kind: str, branch: str, card: str) -
     """Take a card off a list of the store.
 
     Raises:
-        RefusedError: the card is not on the list.
+        NotFoundError: the card is not on the list.
     """
-    from sip2gw.backend.base import RefusedError
+    from sip2gw.backend.base import NotFoundError
 
     if not await store.remove_door_entry(kind, branch, card):
-        raise RefusedError(
+        raise NotFoundError(
             f"the store's {kind} list for {place_of(branch)} does not have card {card};"
             f" `door {kind} list` shows where it is"
         )
@@ -62,15 +86,30 @@ def place_of(branch: str) -> str:
     return "every branch" if branch == EVERY_BRANCH else f"branch {branch}"
 
 
-def door_entries(
+def today_at(config: Config, branch: str, now: datetime) -> date:
+    """The day at a branch; for every branch, or one that is not configured, the library's."""
+    known = config.branches.get(branch)
+    return now.astimezone(config.zone if known is None else known.zone).date()
+
+
+def bars(store: Library, config: Config, branch: str | None) -> Iterator[BarJson]:
+    """The bar list: first the store's entries, then the file's."""
+    return (bar_json(*one) for one in _entries(store, config, "bar", branch))
+
+
+def passes(store: Library, config: Config, branch: str | None) -> Iterator[PassJson]:
+    """The pass list: first the store's entries, then the file's."""
+    return (pass_json(*one) for one in _entries(store, config, "pass", branch))
+
+
+def _entries(
     store: Library, config: Config, kind: str, branch: str | None
-) -> Iterator[dict[str, Any]]:
-    """The `bar` or `pass` list as JSON: first the store's entries, then the file's."""
+) -> Iterator[tuple[DoorEntry, Source]]:
     for entry in store.door_entries(kind, branch):
-        yield door_entry_json(entry, "store")
+        yield entry, "store"
     for entry in _in_file(config, kind):
         if branch in (None, entry.branch):
-            yield door_entry_json(entry, "file")
+            yield entry, "file"
 
 
 def _in_file(config: Config, kind: str) -> Iterator[DoorEntry]:
@@ -84,22 +123,27 @@ def _in_file(config: Config, kind: str) -> Iterator[DoorEntry]:
                 yield DoorEntry("pass", code, it.card, it.until, it.weekdays, *hours)
 
 
-def door_entry_json(entry: DoorEntry, source: str) -> dict[str, Any]:
+def bar_json(entry: DoorEntry, source: Source) -> BarJson:
     """An entry with its keys as in the configuration, and its source."""
-    from sip2gw.config.types import WEEKDAYS
-
-    told = {
+    return {
         "branch": entry.branch,
         "card": entry.card,
         "until": None if entry.valid_until is None else entry.valid_until.isoformat(),
         "note": entry.note,
         "source": source,
     }
-    if entry.kind == "bar":
-        return told
-    days = [WEEKDAYS[day] for day in sorted(entry.weekdays)]
-    hours = {"from": _clock(entry.start_minute), "to": _clock(entry.end_minute)}
-    return {**told, "days": days, **hours}
+
+
+def pass_json(entry: DoorEntry, source: Source) -> PassJson:
+    """The same with days and hours."""
+    from sip2gw.config.types import WEEKDAYS
+
+    return {
+        **bar_json(entry, source),
+        "days": [WEEKDAYS[day] for day in sorted(entry.weekdays)],
+        "from": _clock(entry.start_minute),
+        "to": _clock(entry.end_minute),
+    }
 
 
 def _clock(minute: int) -> str:

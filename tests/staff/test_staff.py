@@ -12,7 +12,7 @@ import pytest
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX
 from sip2gw.model import DoorCount
 from sip2gw.policy.access import BarEntry
-from sip2gw.staff.door_lists import door_entries
+from sip2gw.staff.door_lists import bars
 from sip2gw.staff.doors import counts_by_hour
 from sip2gw.staff.patrons import set_pin
 
@@ -35,8 +35,8 @@ def test_c10_the_list_of_a_branch_holds_what_the_file_says_of_this_one_only() ->
         "B": SimpleNamespace(bar=(BarEntry("2", None),)),
     }
     config: Any = SimpleNamespace(branches=branches)
-    assert [told["card"] for told in door_entries(store, config, "bar", "B")] == ["2"]
-    assert [told["card"] for told in door_entries(store, config, "bar", None)] == ["1", "2"]
+    assert [told["card"] for told in bars(store, config, "B")] == ["2"]
+    assert [told["card"] for told in bars(store, config, None)] == ["1", "2"]
 
 
 async def test_c51_the_longest_pin_is_taken_and_no_longer_one() -> None:

@@ -243,7 +243,12 @@ async def test_a_token_is_good_until_it_is_revoked(client) -> None:
 
 async def test_a_token_comes_only_from_its_networks(client) -> None:
     assert (await client("GET", "/terminals", "tool", address="127.0.0.9")).status == 200
-    assert (await client("GET", "/terminals", "tool", address="10.0.0.9")).status == 401
+    elsewhere = await client("GET", "/terminals", "tool", address="10.0.0.9")
+    assert elsewhere.status == 401
+    # What is wrong is not told to who asks, but where staff see it.
+    assert "`sip2gw token list` shows" in elsewhere.json["detail"]
+    unknown = await client("GET", "/terminals", "s2g_" + "x" * 43)
+    assert unknown.json["detail"] == elsewhere.json["detail"]
 
 
 async def test_every_operation_asks_for_its_role(client) -> None:
@@ -561,7 +566,14 @@ async def test_each_resource_is_declared_as_the_command_that_it_is(client) -> No
         ("GET", "/door/log", "door log"),
         ("GET", "/door/stats", "door stats"),
         ("GET", "/door/inside", "door inside"),
+        ("GET", "/door/reveals", "door reveals"),
         ("POST", "/door/decide", "door decide"),
+        ("GET", "/door/bars", "door bar list"),
+        ("POST", "/door/bars", "door bar add"),
+        ("DELETE", "/door/bars/{card}", "door bar remove"),
+        ("GET", "/door/passes", "door pass list"),
+        ("POST", "/door/passes", "door pass add"),
+        ("DELETE", "/door/passes/{card}", "door pass remove"),
         ("GET", "/branches", "branch list"),
         ("POST", "/branches/{branch}/close", "branch close"),
         ("POST", "/branches/{branch}/open", "branch open"),

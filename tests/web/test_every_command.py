@@ -13,13 +13,6 @@ WITH_FILES = {"import", "export"}
 """They read and write files of their machine, as large as a library."""
 
 TO_COME = {
-    **dict.fromkeys(
-        (
-            *("door bar add", "door bar remove", "door bar list"),
-            *("door pass add", "door pass remove", "door pass list", "door reveals"),
-        ),
-        "the lists of doors come with the resources of doors",
-    ),
     "maintain": "it may take longer than a request, and the gateway does it each day",
 }
 """Commands whose resource is not there yet, and why."""

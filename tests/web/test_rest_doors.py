@@ -190,6 +190,26 @@ def test_who_asks_for_names_is_written_down_for_good(visited):
     assert (reveal["user"], reveal["branch"], reveal["people"]) == ("staff", "MAIN", 2)
 
 
+def test_who_asked_for_names_is_listed_for_admins(visited):
+    """C76: oldest first; the list itself is about nobody who was inside."""
+    for branch in ("MAIN", "EAST", "MAIN"):
+        visited.ask(
+            "GET", "/door/inside", role="staff", reveal="true", **{**SPAN, "branch": branch}
+        )
+    before = visited.audit()
+    whole = visited.ask("GET", "/door/reveals").json["items"]
+    assert whole == visited.listed("door", "reveals")
+    assert [(one["branch"], one["people"]) for one in whole] == [
+        ("MAIN", 2),
+        ("EAST", 0),
+        ("MAIN", 2),
+    ]
+    first = visited.ask("GET", "/door/reveals", limit=2).json
+    rest = visited.ask("GET", "/door/reveals", limit=2, cursor=first["next"]).json
+    assert (first["items"] + rest["items"], rest["next"]) == (whole, None)
+    assert visited.audit() == before
+
+
 @pytest.mark.parametrize(
     ("changes", "status"),
     [
@@ -481,6 +501,7 @@ def test_a_library_system_that_is_away_explains_nothing(tmp_path):
         ("GET", "/door/log", "view"),
         ("GET", "/door/stats", "view"),
         ("GET", "/door/inside", "staff"),
+        ("GET", "/door/reveals", "admin"),
         ("POST", "/door/decide", "staff"),
         ("GET", "/branches", "view"),
         ("GET", "/branches/MAIN", "view"),
@@ -506,7 +527,7 @@ def test_a_library_system_that_is_away_explains_nothing(tmp_path):
     ],
 )
 def test_each_has_its_role(site, method, path, needed):
-    for role in {"view": ["self"], "staff": ["view", "self"]}[needed]:
+    for role in {"view": ["self"], "staff": ["view", "self"], "admin": ["staff"]}[needed]:
         told = site.ask(method, path, {}, role=role)
         assert told.refusal == (403, f"this needs a token with the role {needed}; yours has {role}")
     assert site.audit() == []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,9 +23,13 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import EVERY_BRANCH, DoorEntry
-from sip2gw.staff.door_lists import door_entries, place_of, put_door_entry, remove_door_entry
+from sip2gw.staff import door_lists
+from sip2gw.staff.door_lists import place_of, put_door_entry, remove_door_entry, today_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sip2gw.backend.library import Library
     from sip2gw.config import Config
 
 bar = typer.Typer(help="Cards that are refused at the doors.", no_args_is_help=True)
@@ -124,15 +128,11 @@ def _branch(settings: Config, branch: str | None) -> str:
 def _put(settings: Config, entry: DoorEntry, force: bool) -> None:
     if not entry.card.strip():
         raise UsageError("CARD is empty")
+    today = today_at(settings, entry.branch, datetime.now(UTC))
     with opened_store(settings) as store:
-        run(put_door_entry(store, entry, _today(settings, entry.branch), force=force))
+        run(put_door_entry(store, entry, today, force=force))
     end = "" if entry.valid_until is None else f" until {entry.valid_until}"
     say(f"card {entry.card} is on the {entry.kind} list for {place_of(entry.branch)}{end}")
-
-
-def _today(settings: Config, branch: str) -> date:
-    known = settings.branches.get(branch)
-    return datetime.now(settings.zone if known is None else known.zone).date()
 
 
 @bar.command("remove")
@@ -166,7 +166,7 @@ def list_bars(
     config: ConfigOption = None,
 ) -> None:
     """List the refused cards: first those in the store, then those in the configuration file."""
-    _list("bar", branch, configured(config), _COLUMNS, json, csv)
+    _list(door_lists.bars, branch, configured(config), _COLUMNS, json, csv)
 
 
 @passes.command("list")
@@ -180,15 +180,20 @@ def list_passes(
     file.
     """
     columns = (*_COLUMNS[:3], "days", "from", "to", *_COLUMNS[3:])
-    _list("pass", branch, configured(config), columns, json, csv)
+    _list(door_lists.passes, branch, configured(config), columns, json, csv)
 
 
 _COLUMNS = ("branch", "card", "until", "note", "source")
 
 
 def _list(
-    kind: str, branch: str | None, settings: Config, columns: tuple[str, ...], json: bool, csv: bool
+    entries: Callable[[Library, Config, str | None], Iterator[Any]],
+    branch: str | None,
+    settings: Config,
+    columns: tuple[str, ...],
+    json: bool,
+    csv: bool,
 ) -> None:
     with opened_store(settings) as store:
-        told = door_entries(store, settings, kind, branch)
+        told = entries(store, settings, branch)
         write_listing(passing("--branch", branch, settings.branches, told), columns, json, csv=csv)

@@ -24,6 +24,7 @@ from sip2gw.web.api.resources import (
     badges,
     bookkeeping,
     branches,
+    door_lists,
     doors,
     explaining,
     gateway,
@@ -46,7 +47,7 @@ _ALL = (
     # The first path that fits counts: `/payments/{payment_id}` comes after its siblings.
     *(tokens, audit, streams, terminals, gateway),
     *(bookkeeping, payments),
-    *(doors, branches, reviews, explaining),
+    *(doors, door_lists, branches, reviews, explaining),
     *(patrons, badges, relationships, memberships),
     *(support, support_tables, notices, self_service),
 )

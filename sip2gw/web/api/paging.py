@@ -23,7 +23,7 @@ LIMIT_MAX = 1_000
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Entries of a page.")]
 Cursor = Annotated[
     str | None,
-    Query(max_length=500, description="`next` of the page before; leave it out for the first."),
+    Query(max_length=1_000, description="`next` of the page before; leave it out for the first."),
 ]
 
 

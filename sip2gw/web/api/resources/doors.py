@@ -1,4 +1,4 @@
-"""`/door`: decisions at doors, who was inside, and a decision by HTTP (B42, C57, C76, C140)."""
+"""`/door`: decisions at doors, who was inside, a decision by HTTP (B42, C57, C76, C140)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sip2gw.model import AccessRow
 from sip2gw.monitoring.telemetry import Redactor
 from sip2gw.policy.stays import Stay
 from sip2gw.staff import doors
-from sip2gw.staff.doors import DecisionJson, HourJson, StayJson
+from sip2gw.staff.doors import DecisionJson, HourJson, RevealJson, StayJson
 from sip2gw.web.api.moments import Since, Until, since_of, until_of
 from sip2gw.web.api.paging import Cursor, Key, Limit, Page, cursor_of, key_of, no_cursor, page
 from sip2gw.web.api.problems import ProblemError
@@ -209,3 +209,17 @@ def list_people_inside(
     if reveal:
         asked.run(doors.put_names(asked.store, shown, listed["items"]))
     return listed
+
+
+@resources.get("/door/reveals", "door reveals")
+def list_reveals(asked: Asks, limit: Limit = 1_000, cursor: Cursor = None) -> Page[RevealJson]:
+    """List who asked for the names of those inside, and for how many people; oldest first."""
+    # None is ever removed and only new ones are added, so their numbers stay.
+    found = enumerate(asked.store.reveals())
+    return page(
+        found,
+        limit,
+        cursor,
+        key=lambda it: (f"{it[0]:09}",),
+        told=lambda it: doors.reveal_json(it[1], asked.zone),
+    )
