@@ -190,6 +190,11 @@ class Database(ABC):
     def spooled(self) -> Sequence[UnknownAttempt]:
         """Attempts of unknown outcome that are not in the store yet."""
 
+    @property
+    @abstractmethod
+    def spool_problem(self) -> str:
+        """Why no attempt could be noted, so that no payment is taken; empty if one could."""
+
     @abstractmethod
     def distrust_cache(self) -> None:
         """Others may have written: trust no snapshot kept in memory."""

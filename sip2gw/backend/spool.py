@@ -74,6 +74,11 @@ class Spool:
         try:
             self._file = _open(self.path)
             content = os.pread(self._file, SLOTS * SLOT_BYTES, 0)
+        except BlockingIOError:
+            raise SpoolError(
+                f"{self.path}: another gateway holds it; give each gateway a store.spool_file of"
+                " its own"
+            ) from None
         except OSError as error:
             raise SpoolError(f"{self.path}: {error.strerror}") from None
         entries = dict(_entries(content))

@@ -59,7 +59,8 @@ def check(
     Without options, the command reads the whole configuration, then checks the store's schema, its
     integrity and the balance of its ledger. It warns of what is valid, but hardly what you want: a
     setting without effect, a door that nobody can pass, a password from an example, an address open
-    to the world. Warnings do not change the exit status, unless you give --strict.
+    to the world, a key that everybody can read. Warnings do not change the exit status, unless you
+    give --strict.
     """
     if schema:
         _print_schema()
@@ -92,6 +93,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
     from sip2gw.cli.checking.certificates import about_certificates
     from sip2gw.cli.checking.exposure import about_addresses
     from sip2gw.cli.checking.listeners import about_listeners
+    from sip2gw.cli.checking.secret_files import about_secret_files
     from sip2gw.cli.checking.terminals import about_terminals
     from sip2gw.config.availability import unavailable
     from sip2gw.config.unsaid import unsaid
@@ -112,6 +114,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
         *about_addresses(config),
         *about_listeners(config),
         *about_certificates(config, now),
+        *about_secret_files(config),
         *about_terminals(config, now),
     ]
     for warning in warnings:

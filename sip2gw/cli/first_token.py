@@ -1,4 +1,4 @@
-"""The first token of a new store: told once, to whoever has made the store (B83)."""
+"""The first token of a store: told once, to whoever has made or first filled it (B83)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ NAME = "first"
 
 
 def tell_first_token(store: Library, config: Config) -> None:
-    """Make an admin's token if `store` is new and a person is looking, and show it to them.
+    """Make an admin's token if there is none and a person is looking, and show it to them.
 
+    The caller knows that the store is in its first use: a token that was revoked does not return.
     Elsewhere standard error is a log, in which a token must not stand: who sets up without a person
     names the file of a token in `[admin.tokens]`.
     """
-    if not store.is_new or config.tokens or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         return
     from sip2gw.model.rights import Role
-    from sip2gw.staff.tokens import make_token
+    from sip2gw.staff.tokens import all_tokens, make_token
 
+    if all_tokens(store, config):
+        return
     token = run(make_token(store, config, NAME, Role.ADMIN, datetime.now(UTC)))
-    say(f"The store is new. Its first token for REST has the role admin: {token}")
+    say(f"The store is in use. Its first token for REST has the role admin: {token}")
     say("Keep it now: it cannot be shown again. `sip2gw token revoke first` ends it.")
 
 

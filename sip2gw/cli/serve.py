@@ -50,4 +50,5 @@ def _make_store(config: Config) -> None:
 
     if sys.stderr.isatty():
         with opened_store(config) as store:
-            tell_first_token(store, config)
+            if store.is_new:
+                tell_first_token(store, config)

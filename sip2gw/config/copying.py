@@ -56,6 +56,15 @@ def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, byte
             yield _kept_as(path, config.base_dir), kept
 
 
+def secret_paths(config: Config) -> Iterator[tuple[str, Path]]:
+    """The files with a secret that the configuration names, each with its key."""
+    files = Files(config.path, Problems(str(config.path)))
+    for key, name in _settings(_data(config.path.read_bytes())):
+        path = files.path(name) if key in (*SECRET_FILES, "pin_secret_file") else None
+        if path is not None:
+            yield key, path
+
+
 def without_secrets(content: bytes) -> bytes:
     """The configuration with a mask in place of each secret; empty if one resists."""
     text = _SECRET.sub(rf'\1"{LEFT_OUT}"', content.decode("utf-8"))

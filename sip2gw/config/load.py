@@ -101,6 +101,8 @@ class TlsFiles:
     certificate: Path
     key: Path
     client_ca: Path | None
+    held: Mapping[Path, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """What they held when they came into force; a file that is not here is still to be read."""
 
 
 TOKEN_CHARACTERS_MIN = 32

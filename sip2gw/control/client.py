@@ -35,6 +35,10 @@ class NoGatewayError(Exception):
     """No gateway can be reached; the text says why."""
 
 
+class SilentGatewayError(NoGatewayError):
+    """A gateway has the socket, but its answer did not come in time."""
+
+
 class RefusedError(Exception):
     """The gateway refuses; the text says why."""
 
@@ -106,7 +110,7 @@ class Control:
                 self._lines.feed(data)
             return read_answer(line)
         except TimeoutError:
-            raise NoGatewayError(f"the gateway did not answer within {within_s:g} s") from None
+            raise SilentGatewayError(f"the gateway did not answer within {within_s:g} s") from None
         except OSError:
             return None
         except (UnreadableAnswerError, LineTooLongError) as error:

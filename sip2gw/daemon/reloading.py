@@ -24,7 +24,7 @@ from sip2gw.model import currency_digits
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.serving.site import Site, build_site
-from sip2gw.serving.tls import Contexts, contexts_of
+from sip2gw.serving.tls import Contexts, contexts_of, holding
 
 Prepared = tuple[Config, Site, Contexts]
 """A configuration, and what is made of it before it is in force."""
@@ -131,7 +131,7 @@ class Reloader:
             problems = unavailable(config) + self._lasting.forbidden(config)
             if problems:
                 return problems
-            return prepared(self._lasting.kept(config), self._capabilities)
+            return prepared(holding(self._lasting.kept(config)), self._capabilities)
         except ConfigError as error:
             return str(error).splitlines()
 

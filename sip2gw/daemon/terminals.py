@@ -248,7 +248,13 @@ class TerminalSide:
         """Whoever has just left may have had the spool, without which no payment is taken."""
         with suppress(BackendError):
             await self.backend.unknown_attempts()
+        await self.look_at_spool()
         self.settler.nudge()
+
+    async def look_at_spool(self) -> None:
+        """Say why no payment is taken, again and again: refusals speak of the store only (C98)."""
+        if self.store.spool_problem:
+            self.log.events.error("spool_unusable", problem=self.store.spool_problem)
 
     def keep_going(self, *, chores: bool = True) -> None:
         """Begin what recurs by itself.
@@ -279,6 +285,7 @@ class TerminalSide:
             (self.gateway.watch_backend, 1.0, 1.0),
             (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.cause_chore.write, 1.0, 1.0),
+            (self.look_at_spool, 60.0, 60.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),
         )
 

@@ -22,6 +22,16 @@ def restart_after(failures: int) -> float:
     return float(min(RESTART_AFTER_S * 2 ** min(failures - 1, 16), RESTART_AFTER_MAX_S))
 
 
+def cpu_ticks(pid: int) -> int:
+    """How long the process has computed, in the kernel's ticks; 0 if it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            user, system = stat.read().rpartition(b")")[2].split()[11:13]
+    except OSError:
+        return 0
+    return int(user) + int(system)
+
+
 def start_module(
     module: str, arguments: Iterable[object], handed: Iterable[int], *, stderr: int | None = None
 ) -> subprocess.Popen[bytes]:

@@ -7,13 +7,18 @@ A context lasts as long as the lines that began with it, so a reload makes new o
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from asyncio import sslproto
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from sip2gw.config import ClientCertificate, Config, ConfigError, Listener, TlsFiles
 from sip2gw.serving.arrivals import RECEIVE_BYTES
+
+_FILES_ARE = Path("/proc/self/fd")
 
 Contexts = Mapping[ClientCertificate | None, ssl.SSLContext]
 """By whether terminals are asked for a certificate."""
@@ -27,6 +32,34 @@ _VERIFY: Mapping[ClientCertificate | None, ssl.VerifyMode] = {
 
 # Trap: by default asyncio reserves 256 KiB for each line, whatever it sends (C137).
 sslproto.SSLProtocol.max_size = RECEIVE_BYTES
+
+
+def holding(config: Config) -> Config:
+    """`config` with what its files hold now, for processes that begin when they may have changed.
+
+    Reads files, so it is for a thread. A file that cannot be read is left to `contexts_of`.
+    """
+    files = config.tls
+    if files is None:
+        return config
+    held = {}
+    for path in (files.certificate, files.key, files.client_ca):
+        if path is not None:
+            with suppress(OSError):
+                held[path] = path.read_bytes()
+    return replace(config, tls=replace(files, held=held))
+
+
+@contextmanager
+def _file(files: TlsFiles, path: Path) -> Iterator[Path]:
+    """Where `path` can be read as it came into force; OpenSSL takes a key only from a file."""
+    if path not in files.held:
+        yield path
+        return
+    with open(os.memfd_create("sip2gw-tls"), "wb") as memory:
+        memory.write(files.held[path])
+        memory.flush()
+        yield _FILES_ARE / str(memory.fileno())
 
 
 def contexts_of(config: Config) -> Contexts:
@@ -52,7 +85,8 @@ def _context(config: Config, asks: ClientCertificate | None) -> ssl.SSLContext:
     context.verify_mode = _VERIFY[asks]
     try:
         # Without the empty password OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(files.certificate, files.key, password="")
+        with _file(files, files.certificate) as certificate, _file(files, files.key) as key:
+            context.load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
             why = "is not the key of tls_certificate"
@@ -66,7 +100,8 @@ def _context(config: Config, asks: ClientCertificate | None) -> ssl.SSLContext:
     if asks is not None:
         assert files.client_ca is not None
         try:
-            context.load_verify_locations(files.client_ca)
+            with _file(files, files.client_ca) as client_ca:
+                context.load_verify_locations(client_ca)
         except (OSError, ValueError):
             raise _unusable(
                 config,
@@ -84,7 +119,8 @@ def sufficient(new: TlsFiles | None, old: TlsFiles | None) -> TlsFiles | None:
     """The files in force, with what listeners that began with the old ones may still need."""
     if new is None or old is None:
         return new or old
-    return replace(new, client_ca=new.client_ca or old.client_ca)
+    held = {**old.held, **new.held}
+    return replace(new, client_ca=new.client_ca or old.client_ca, held=held)
 
 
 def context_for(listener: Listener, contexts: Contexts) -> ssl.SSLContext | None:

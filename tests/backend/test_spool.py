@@ -307,6 +307,7 @@ async def test_a_spool_that_could_not_be_opened_is_opened_later(path: Path) -> N
     other.put(LOAN)
     doubts = keeper(path)
     assert not doubts.writable
+    assert doubts.problem.startswith(f"{path}: another gateway holds it; give each gateway a")
     await doubts.note(PAYMENT)
     other.close()
     await doubts.mend()

@@ -207,7 +207,9 @@ class UnknownContract:
     ) -> None:
         done = order()
         await library.book_payment(decided_by(done, pay_fee("F1")))
-        doubts(library).writable = False
+        assert not library.spool_problem
+        doubts(library).writable, doubts(library).problem = False, "no space is left"
+        assert library.spool_problem == "no space is left"
         again = await library.book_payment(decided_by(order(), pay_fee("F1")))
         assert (again.outcome, again.payment and again.payment.id) == ("replayed", done.id)
         other = await library.book_payment(decided_by(order(amount=50), pay_fee("F1", 50)))

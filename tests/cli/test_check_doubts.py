@@ -18,6 +18,7 @@ from sip2gw.cli.checking.certificates import about_certificates, end_of
 from sip2gw.cli.checking.examples import EXAMPLE_HASHES, EXAMPLE_PASSWORDS
 from sip2gw.cli.checking.library import about_store
 from sip2gw.cli.checking.listeners import about_listeners
+from sip2gw.cli.checking.secret_files import about_secret_files
 from sip2gw.config import load_config
 
 from .conftest import Run
@@ -57,6 +58,17 @@ profile = "exit"
 password = "Yb7nHc4"
 networks = ["10.1.2.5/32"]
 """
+_RECOGNISED = 'login_required = false\nnetworks = ["10.1.2.1/32"]'
+
+
+def _behind_a_proxy(kiosk: str) -> str:
+    """`CONFIG` with a proxy at 10.1.2.1, and the kiosk known in this way."""
+    return CONFIG.replace(
+        'listen = ["127.0.0.1:6001"]',
+        'listen = [{ address = "127.0.0.1:6001", proxy = true }]\nproxy_networks = ["10.1.2.1/32"]',
+    ).replace('password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]', f"{kiosk}\nmax_connections = 1")
+
+
 LIBRARY = """\
 {"kind": "badge", "code": "ONBE", "name": "Hours without staff"}
 {"kind": "patron", "id": "P1", "name": "Anna Claes", "badges": ["ONBE"]}
@@ -186,6 +198,11 @@ def test_what_is_as_it_should_be_is_no_warning(sip2gw: Run, config: Path, kiosk:
             r"server\.proxy_networks: open to every address, .* name the proxy's",
         ),
         (
+            CONFIG,
+            _behind_a_proxy('login_required = false\nnetworks = ["10.1.2.0/30"]'),
+            r"terminals\.kiosk-1\.networks: an address of server\.proxy_networks, .* let it log in",
+        ),
+        (
             "[branches.MAIN]",
             '[admin]\nlisten = "0.0.0.0:9102"\n[branches.MAIN]',
             r"admin\.listen: 0\.0\.0\.0:9102 can be reached .* without TLS; listen on 127\.0\.0\.1",
@@ -223,6 +240,11 @@ def test_each_doubt_names_its_key_and_says_what_to_do(
         ("127.0.0.1:6001", "localhost:6001"),
         ("[branches.MAIN]", '[admin]\nenabled = false\nlisten = "0.0.0.0:9102"\n[branches.MAIN]'),
         ('kind = "selfcheck"', 'kind = "auth"'),  # services that only ask open many lines
+        (CONFIG, _behind_a_proxy('login_required = false\nnetworks = ["10.1.2.0/32"]')),
+        (CONFIG, _behind_a_proxy('login_required = false\nnetworks = ["2001:db8::/64"]')),
+        (CONFIG, _behind_a_proxy('password = "vM2xLq8"\nnetworks = ["10.1.2.0/30"]')),
+        (CONFIG, _behind_a_proxy(_RECOGNISED).replace("127.0.0.1:6001", "unix:sip2.sock")),
+        (CONFIG, CONFIG.replace('password = "vM2xLq8"\nnetworks = ["10.1.2.3/32"]', _RECOGNISED)),
     ],
 )
 def test_no_doubt(sip2gw: Run, config: Path, before: str, after: str) -> None:
@@ -395,6 +417,60 @@ def test_a_certificate_that_no_listener_uses(config: Path, authority: trustme.CA
     config.write_text(CONFIG.replace('[server]\nlisten = ["127.0.0.1:6001"]\n', keys))
     (told,) = about_listeners(load_config(config))
     assert told.startswith("server.tls_certificate: has no effect")
+
+
+SECRET = "pP7wXz2Kd9QmT4vB8nLsR3yHc6JfG5aE"
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        (("[branches.MAIN]", "[admin.tokens.T]\nrole = 'view'\n%s\n[branches.MAIN]"), "token_file"),
+        (('password = "vM2xLq8"', "%s"), "password_file"),
+        (("[store]", "[store]\n%s"), "pin_secret_file"),
+    ],
+)
+def test_a_secret_that_every_user_of_the_machine_can_read(
+    config: Path, place: tuple[str, str], key: str
+) -> None:
+    file = config.with_name("secret")
+    file.write_text(SECRET)
+    before, after = place
+    assert before in CONFIG
+    config.write_text(CONFIG.replace(before, after % f'{key} = "secret"', 1))
+    settings = load_config(config)
+    file.chmod(0o640)
+    assert list(about_secret_files(settings)) == []
+    file.chmod(0o644)
+    (told,) = about_secret_files(settings)
+    assert told.startswith(f"{key}: every user of this machine can read {file}; let only")
+    file.unlink()
+    assert list(about_secret_files(settings)) == []
+
+
+def test_check_warns_of_a_key_that_everybody_can_read(
+    sip2gw: Run, config: Path, authority: trustme.CA
+) -> None:
+    """The certificate beside it is public."""
+    _certificate(authority, config.parent, "server", datetime.now(UTC) + timedelta(days=60))
+    config.with_name("server.key").chmod(0o644)
+    keys = 'tls_certificate = "server.pem"\ntls_key = "server.key"\n'
+    config.write_text(CONFIG.replace("[server]\n", f"[server]\n{keys}"))
+    (told,) = warnings(sip2gw, config)
+    assert "tls_key: every user of this machine can read" in told
+
+
+def test_behind_a_proxy_a_certificate_is_enough(config: Path, authority: trustme.CA) -> None:
+    """Its terminal may come from everywhere, the proxy's address included."""
+    _certificate(authority, config.parent, "server", datetime.now(UTC) + timedelta(days=60))
+    authority.cert_pem.write_to_path(config.with_name("ca.pem"))
+    keys = (
+        '[server]\ntls_client_ca = "ca.pem"\n'
+        'tls_certificate = "server.pem"\ntls_key = "server.key"\n'
+    )
+    known = _behind_a_proxy('login_required = false\ntls_client_name = "kiosk-1"')
+    config.write_text(known.replace("[server]\n", keys))
+    assert list(about_listeners(load_config(config))) == []
 
 
 def test_the_end_of_a_certificate_beyond_2049_is_written_otherwise(authority: trustme.CA) -> None:

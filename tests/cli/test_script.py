@@ -283,7 +283,11 @@ def test_without_checksums_there_is_none_to_spoil(play: Play) -> None:
 
 def test_a_refused_login_ends_the_play(play: Play) -> None:
     status, _, told = play("99\n", "--password", "wrong")
-    assert (status, told) == (1, "sip2gw: the gateway refused the login (940)\n")
+    assert (status, told) == (
+        1,
+        "sip2gw: the gateway refused the login (940); login_refused in its log has the reason:"
+        " correct the password, network or certificate name that it is about\n",
+    )
 
 
 def test_a_script_can_come_from_standard_input_and_log_in_itself(

@@ -24,6 +24,9 @@ COMMANDS_ONLY = {
 """They work with files and processes of their machine."""
 
 
+BADGE = b'{"kind": "badge", "code": "ONBE", "name": "x"}\n'
+
+
 def records(sip2gw: Run, config: Path, *command: object) -> list[dict[str, Any]]:
     result = sip2gw(*command, "--json", "--config", config)
     assert result.status == 0, result.err
@@ -171,3 +174,34 @@ def test_a_person_who_makes_a_store_is_told_its_first_token(
     assert "first token" not in again.err
     names = [one["name"] for one in records(sip2gw, config, "token", "list")]
     assert names == (["first"] if is_terminal else [])
+
+
+def test_the_first_token_waits_for_an_import_that_succeeds(
+    sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import with an error has made the store, which is not new any more."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    wrong = sip2gw("import", "-", "--config", config, stdin=b'{"kind": "bagde"}\n')
+    assert (wrong.status, "first token" in wrong.err) == (1, False)
+    dry = sip2gw("import", "-", "--dry-run", "--config", config, stdin=BADGE)
+    assert (dry.status, "first token" in dry.err) == (0, False)
+    good = sip2gw("import", "-", "--config", config, stdin=BADGE)
+    assert "Its first token for REST has the role admin: s2g_" in good.err
+
+
+def test_a_first_token_that_was_revoked_does_not_return(
+    sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert "first token" in sip2gw("import", "-", "--config", config, stdin=BADGE).err
+    assert sip2gw("token", "revoke", "first", "--config", config).status == 0
+    assert "first token" not in sip2gw("import", "-", "--config", config, stdin=BADGE).err
+
+
+def test_who_has_a_token_needs_no_first_one(
+    sip2gw: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert sip2gw("import", "-", "--config", config, stdin=b"x").status == 1
+    made(sip2gw, config, "website", "--role", "staff")
+    assert "first token" not in sip2gw("import", "-", "--config", config, stdin=BADGE).err

@@ -347,7 +347,7 @@ def test_check_live_logs_in_as_a_configured_terminal(sip2gw: Run, config: Path) 
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        ({"_93": b"940"}, "refused the login (940)"),
+        ({"_93": b"940"}, "refused the login (940); login_refused in its log has the reason"),
         ({"_93": b"941", "_99": ONLINE.replace(b"98Y", b"98N")}, "up but off-line"),
         ({"_93": b"941", "_99": b"941"}, "did not answer the 99 with a 98"),
         ({"_93": b"941", "_99": b"nonsense"}, "the answer is not readable"),

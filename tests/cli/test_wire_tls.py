@@ -205,7 +205,8 @@ def test_a_line_that_is_closed_without_tls_is_no_tls(sip2gw, monkeypatch):
     with answering(b"") as address:
         result = sip2gw("send", "--to", address, *LOGIN)
     assert (result.status, "TLS" in result.err) == (1, False), result.err
-    assert "the gateway closed the line" in result.err
+    assert "the gateway closed the line; check that a terminal may come from this" in result.err
+    assert "takes connections with a PROXY header only, so go through the proxy" in result.err
 
 
 @pytest.mark.parametrize(

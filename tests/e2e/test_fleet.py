@@ -6,6 +6,7 @@ import re
 import signal
 
 import pytest
+import trustme
 from harness import CONFIG, LIBRARY, ask_37, ask_63
 from postgres import running_server
 from proofs import clerk
@@ -13,6 +14,13 @@ from proofs.process import GatewayProcess, prepare
 
 STATUS = "9900302.00"
 PAY = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+PLAIN = '[server]\nlisten = ["127.0.0.1:0"]\n'
+MANY = """[server]
+workers = 2
+tls_certificate = "server.pem"
+tls_key = "server.key"
+listen = [{ address = "127.0.0.1:0", tls = false }]
+"""
 KIOSKS = "".join(
     f'[terminals.k{number}]\nprofile = "kiosk"\nbranch = "MAIN"\npassword = "pw"\n'
     for number in range(20)
@@ -29,9 +37,10 @@ def server():
 async def gateway(server, tmp_path, watch):
     url = f'url = "{server.url(server.make_database())}"'
     config = re.sub(r'url = "sqlite:[^"]*"', lambda _: url, CONFIG)
-    file = await prepare(
-        tmp_path, config.replace("[server]", "[server]\nworkers = 2") + KIOSKS, LIBRARY
-    )
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "server.key")
+    file = await prepare(tmp_path, config.replace(PLAIN, MANY) + KIOSKS, LIBRARY)
     async with GatewayProcess(file, program=watch.program()) as started:
         await started.start()
         await becomes(started, "sip2gw_workers", 2)
@@ -138,6 +147,9 @@ async def test_a_worker_that_crashes_or_stands_still_is_replaced(gateway):
         await kiosk.ask(ask_63("1001"))
     await becomes(gateway, answered, 4)
     pids, at = gateway.workers, places(gateway)
+
+    # What is wrong with a certificate by now is no matter of its successors.
+    (gateway.config.parent / "server.pem").write_bytes(b"")
 
     # One crashes: its terminals come again, the others notice nothing, and no counter goes back.
     os.kill(pids[1], signal.SIGKILL)

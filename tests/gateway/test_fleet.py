@@ -4,17 +4,25 @@ The workers here are objects at the other ends of real links (B68, B87, C131).
 """
 
 import asyncio
+import itertools
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import trustme
 from fleets import HERE, House
 from harness import CONFIG
 
-from sip2gw.config import TlsFiles, load_config
-from sip2gw.daemon.fleet.member import STUCK_AFTER
-from sip2gw.daemon.fleet.team import EXPECTED_S
+from sip2gw.config import ConfigError, TlsFiles, load_config
+from sip2gw.config.passing import read_config, write_config
+from sip2gw.daemon.fleet import member, worker
+from sip2gw.daemon.fleet.member import HOPELESS_AFTER, STUCK_AFTER
+from sip2gw.daemon.fleet.team import EXPECTED_S, KILL_EVERY_S
 from sip2gw.foundation import children
+from sip2gw.serving.tls import contexts_of, holding
 from sip2gw.shared.together.messages import Recognised, Told
 
 
@@ -198,6 +206,46 @@ async def test_one_that_takes_no_turns_gets_nobody_and_is_killed_in_the_end(hous
     assert house.metrics.workers == 2
 
 
+async def let_pass(house, questions):
+    for _ in range(questions):
+        house.team.look(60.0)
+        await asyncio.sleep(0)
+
+
+async def test_one_that_computes_is_killed_only_when_there_is_no_hope(house, monkeypatch):
+    """On a busy machine, in a flood of handshakes, it may only be slow."""
+    ticks = itertools.count(1)
+    monkeypatch.setattr(member, "cpu_ticks", lambda pid: next(ticks))
+    await house.open(0)
+    slow = house.workers[0]
+    slow.stand_still()
+    await let_pass(house, HOPELESS_AFTER)
+    assert slow.status is None
+    await let_pass(house, 1)
+    assert slow.status == -9
+
+
+async def test_of_several_that_stand_still_one_is_killed_at_a_time(house):
+    await house.open(0, 1)
+    first, second = house.workers[0], house.workers[1]
+    first.stand_still()
+    second.stand_still()
+    await let_pass(house, STUCK_AFTER + 5)
+    assert (first.status, second.status) == (-9, None)
+    await house.serves(0, first)
+    house.now += KILL_EVERY_S
+    await let_pass(house, 1)
+    assert second.status == -9
+    assert house.workers[0].status is None
+
+
+def test_the_time_that_a_process_has_computed_only_grows():
+    before = children.cpu_ticks(os.getpid())
+    while children.cpu_ticks(os.getpid()) <= before:
+        sum(range(10_000))
+    assert children.cpu_ticks(0) == 0
+
+
 async def test_one_that_answers_late_gets_new_ones_again(house):
     await house.open(0)
     slow = house.workers[0]
@@ -247,7 +295,8 @@ async def test_all_follow_a_configuration_and_one_that_cannot_is_replaced(house)
 @pytest.mark.parametrize("now", [None, TlsFiles(Path("new.pem"), Path("new.key"), None)])
 async def test_a_worker_that_starts_after_a_reload_has_what_its_listeners_need(house, now):
     """C113: they stay until the next start, and so do the certificates that they need."""
-    before = TlsFiles(Path("old.pem"), Path("old.key"), Path("ca.pem"))
+    authority = {Path("ca.pem"): b"the authority"}
+    before = TlsFiles(Path("old.pem"), Path("old.key"), Path("ca.pem"), authority)
     await house.team.follow(replace(house.config, tls=before))
     await house.team.follow(replace(house.config, tls=now))
     house.team.begin([0])
@@ -255,8 +304,51 @@ async def test_a_worker_that_starts_after_a_reload_has_what_its_listeners_need(h
     assert house.workers[0].config.tls == (
         TlsFiles(now.certificate, now.key, before.client_ca) if now else before
     )
+    assert house.workers[0].config.tls.held == authority
     house.workers[0].serve()
     await house.until(lambda: house.team.members[0].takes_turns)
+
+
+def test_a_worker_has_the_certificates_in_force_whatever_the_files_are_now(tmp_path):
+    """C131: else a broken file would leave nobody who serves, one crash after the other."""
+    names = ("server.pem", "server.key", "ca.pem")
+    authority = trustme.CA()
+    made = authority.issue_cert("sip.example.org")
+    for name, pem in zip(
+        names, (made.cert_chain_pems[0], made.private_key_pem, authority.cert_pem), strict=True
+    ):
+        pem.write_to_path(tmp_path / name)
+    keys = 'tls_certificate = "server.pem"\ntls_key = "server.key"\ntls_client_ca = "ca.pem"\n'
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(CONFIG.replace("[server]\n", f"[server]\n{keys}"))
+    config = holding(load_config(path))
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        contexts_of(load_config(path))
+    contexts = contexts_of(read_config(write_config(config)))
+    assert contexts.keys() == {None, "optional", "required"}
+    (known,) = contexts["required"].get_ca_certs()
+    assert known["subject"] == known["issuer"]
+    assert "PRIVATE KEY" not in repr(config)
+
+
+async def test_a_worker_that_cannot_start_says_which_file_and_why(house, monkeypatch):
+    problem = "sip2gw.toml: server.tls_key: server.key cannot be used with tls_certificate"
+
+    def cannot(*_, **__):
+        raise ConfigError((problem,))
+
+    store = SimpleNamespace(pin_secret=b"x" * 32)
+    monkeypatch.setattr(worker, "open_backend", lambda *_, **__: SimpleNamespace(store=store))
+    monkeypatch.setattr(worker, "open_log", lambda *_, **__: house.log)
+    monkeypatch.setattr(worker, "Worker", cannot)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        status = await worker._serve(0, "write", ours, theirs, house.config)
+    assert status == 1
+    (line,) = house.logged("cannot_start")
+    assert line["problems"] == [problem]
 
 
 async def test_one_that_was_starting_meanwhile_follows_before_it_serves(house):

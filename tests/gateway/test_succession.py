@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from harness import CONFIG, running
 
+from sip2gw.config import load_config
 from sip2gw.control import lending
 from sip2gw.control.client import Control, RefusedError
 from sip2gw.control.messages import Lend, Lent, Ping, TakeOver
@@ -94,6 +95,19 @@ async def test_the_file_of_a_unix_socket_stays_and_is_the_followers(tmp_path):
         assert (tmp_path / "sip2").exists()
         unix.close()
         assert not (tmp_path / "sip2").exists()
+
+
+async def test_a_gateway_that_is_frozen_is_named(tmp_path, monkeypatch):
+    """Otherwise the start would complain of an address that is in use, by whomever."""
+    monkeypatch.setattr(succession, "ANSWER_WITHIN_S", 0.01)
+    path = tmp_path / "sip2gw.toml"
+    path.write_text(CONFIG)
+    config = load_config(path)
+    with socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(str(config.socket_path))
+        frozen.listen()
+        with pytest.raises(SuccessionError, match=rf"process {os.getpid()} holds .* \(kill \d+;"):
+            await Follower(config).take()
 
 
 async def test_an_address_that_is_not_configured_any_more_is_closed(tmp_path):

@@ -14,6 +14,7 @@ from harness import CONFIG, HANGS_S, Terminal, running, settled
 
 from sip2gw.config import ConfigError, load_config
 from sip2gw.serving.arrivals import RECEIVE_BYTES
+from sip2gw.serving.tls import contexts_of
 
 LOGIN = "9300CNkiosk-1|COpw|"
 NAMED = b"PROXY TCP4 192.0.2.7 10.0.0.1 40000 6001\r\n"
@@ -347,6 +348,8 @@ async def test_a_reload_shows_the_new_certificate_and_drops_nobody(site, authori
         certify(site, authority, "another-name")
         assert (await gateway.app.reload()).problems == []
         assert await certificate_at(gateway, context) != before
+        (site / "server.pem").write_bytes(b"")
+        assert contexts_of(gateway.app.config), "what is in force does not need the files"
         assert (await line.ask("9900302.00")).startswith("98")
 
 

@@ -14,6 +14,7 @@ from harness import CONFIG, LIBRARY, ask_23, ask_37, running
 from slow_disk import SlowDisk
 
 from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
+from sip2gw.backend.spool import Spool
 from sip2gw.backend.sqlite import writer
 from sip2gw.daemon import settling
 from sip2gw.serving.server import TerminalServer
@@ -425,3 +426,19 @@ async def test_a_renewal_of_all_that_is_cut_short_tells_what_was_renewed(
     assert f"BM{calls[0]}|" in answer
     assert f"BN{calls[1]}|" in answer
     assert text in answer
+
+
+async def test_a_spool_that_another_gateway_holds_is_named_in_the_log(tmp_path):
+    """Refusals say only that the store is unavailable."""
+    path = tmp_path / "library.db.spool"
+    other = Spool(path)
+    other.open()
+    async with running(tmp_path, config=CONFIG, records=LIBRARY) as gateway:
+        assert (gateway.app.look_at_spool, 60.0, 60.0) in gateway.app._regular()
+        await gateway.app.look_at_spool()
+        other.close()
+        await gateway.app.have_spool()
+        await gateway.app.look_at_spool()
+        told = [line for line in gateway.logged() if line["event"] == "spool_unusable"]
+    assert len(told) == 2, "at the start and at the next look, and not when it is free"
+    assert told[0]["problem"].startswith(f"{path}: another gateway holds it")

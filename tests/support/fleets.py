@@ -49,6 +49,7 @@ class Worker:
         self.given_up = []
         self.spools = 0
         """How often it was told to take its spool."""
+        self.pid = 0  # of no process that could be looked at
         self.process = Process(theirs, their_control, self)
         self.status = None
         self.operations: Any = None

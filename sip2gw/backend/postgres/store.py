@@ -438,6 +438,12 @@ class PostgresStore(Library):
             return self._in_doubt.all()
         return read_spools(self._spool_file)
 
+    @property
+    def spool_problem(self) -> str:
+        """Why no attempt could be noted; empty if one could, or if this is a command."""
+        doubts = self._doubts
+        return "" if doubts is None or doubts.writable else doubts.problem
+
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
         """All attempts that are not settled yet, oldest first; they are only in the spool.
 

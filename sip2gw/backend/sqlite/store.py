@@ -404,6 +404,12 @@ class Store(Library):
         """Attempts of unknown outcome that are not in the store yet."""
         return read_spool(self._spool_path) if self._doubts is None else self._doubts.all()
 
+    @property
+    def spool_problem(self) -> str:
+        """Why no attempt could be noted; empty if one could, or if this is a command."""
+        doubts = self._doubts
+        return "" if doubts is None or doubts.writable else doubts.problem
+
     async def unknown_attempts(self) -> Sequence[UnknownAttempt]:
         """All attempts that are not settled yet, oldest first; they are only in the spool."""
         if self._doubts is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sip2gw.config.types import networks
+from sip2gw.cli.checking.words import places
+from sip2gw.config.types import Address, networks
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
@@ -29,8 +30,29 @@ def about_listeners(config: Config) -> Iterator[str]:
             "server.proxy_networks: open to every address, so anybody may claim to be a terminal's;"
             " name the proxy's"
         )
+    yield from _about_strangers_behind_a_proxy(config)
     if config.tls is not None and not any(it.tls for it in listeners):
         yield (
             "server.tls_certificate: has no effect, because each address in server.listen has"
             " tls = false; change one, or leave the key out"
+        )
+
+
+def _about_strangers_behind_a_proxy(config: Config) -> Iterator[str]:
+    """Terminals that a line becomes whose PROXY header names nobody: it has the proxy's address."""
+    if not any(it.proxy and isinstance(it.address, Address) for it in config.listeners):
+        return
+    proxies = networks(config.server.proxy_networks)
+    shared = [
+        f"terminals.{terminal.name}.networks"
+        for terminal in config.terminals.values()
+        if not terminal.login_required
+        and terminal.tls_client_name is None
+        and any(one.overlaps(proxy) for one in terminal.networks for proxy in proxies)
+    ]
+    if shared:
+        yield (
+            f"{places(shared)}: an address of server.proxy_networks, and who comes through the"
+            " proxy without an address of its own is this terminal, without a password; name the"
+            " machine's address, or let it log in"
         )

@@ -36,6 +36,15 @@ FRAME_BYTES_MAX = 1 << 20
 _CHUNK = 65536
 _RESEND = RequestAcsResend.code.encode()
 
+LOGIN_REFUSED = (
+    "the gateway refused the login (940); login_refused in its log has the reason: correct the"
+    " password, network or certificate name that it is about"
+)
+_NOT_LET_IN = (
+    "check that a terminal may come from this machine (networks), and whether that address has"
+    " proxy = true: then it takes connections with a PROXY header only, so go through the proxy"
+)
+
 
 class NoAnswerError(CommandError):
     """No answer came in time."""
@@ -153,16 +162,20 @@ class Kiosk:
 
     @contextmanager
     def noticing_tls(self) -> Iterator[None]:
-        """Say so when nothing is answered because the other side speaks TLS.
+        """Say why it may be that nothing is answered: the other side speaks TLS, or lets us not in.
 
         Raises:
-            CommandError: it does.
+            CommandError: nothing was answered.
         """
         try:
             yield
         except (NoAnswerError, LineClosedError) as error:
-            if self._heard or self._tls is not None or not speaks_tls(*self._address):
+            if self._heard or self._tls is not None:
                 raise
+            if not speaks_tls(*self._address):
+                if isinstance(error, NoAnswerError):
+                    raise
+                raise CommandError(f"{error}; {_NOT_LET_IN}") from None
             raise CommandError(
                 f"{error}, because it speaks TLS there; add --tls, and --ca FILE if your library"
                 " is its own authority"
@@ -176,7 +189,7 @@ class Kiosk:
         """
         answer = self.ask(credentials.request())
         if not isinstance(answer, LoginResponse) or not answer.ok:
-            raise CommandError("the gateway refused the login (940)")
+            raise CommandError(LOGIN_REFUSED)
 
     def institution(self) -> str:
         """The institution id that the gateway sends; empty when it sends none.

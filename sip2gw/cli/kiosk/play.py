@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sip2gw.cli.common import say
 from sip2gw.cli.failures import CommandError
 from sip2gw.cli.kiosk.client import (
+    LOGIN_REFUSED,
     Credentials,
     Kiosk,
     LineClosedError,
@@ -98,7 +99,7 @@ class Player:
             self._show("→", frame, self._line.wire)
             self._line.send(frame)
             if not self._answer(frame).startswith(b"941"):
-                raise CommandError("the gateway refused the login (940)")
+                raise CommandError(LOGIN_REFUSED)
 
     def _close(self) -> None:
         if self._kiosk is not None:

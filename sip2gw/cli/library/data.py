@@ -90,6 +90,8 @@ def import_library(
     rules = import_settings(settings)
     place = _rehearsed if dry_run else opened_store
     with place(settings) as store:
+        # A new store may be older than this: an import with an error leaves it empty.
+        is_first = run(store.last_import()) is None
         phases = ["read"]
         stopped = saying_when_stopped(lambda: _LEFT.get(phases[-1], _NOTHING_CHANGED))
         with stopped, shown_progress(phases.append) as progress:
@@ -105,7 +107,8 @@ def import_library(
         if report.errors:
             raise typer.Exit(FAILED)
         _import_pins(store, report.pins, rules)
-        tell_first_token(store, settings)
+        if is_first and not dry_run:
+            tell_first_token(store, settings)
 
 
 def _import_pins(store: Library, pins: ClearPins, rules: ImportSettings) -> None:

@@ -34,6 +34,7 @@ from sip2gw.daemon.fleet.messages import (
     Taken,
     Turn,
 )
+from sip2gw.foundation.children import cpu_ticks
 from sip2gw.foundation.link import Link, LinkLostError
 from sip2gw.monitoring.metrics import Family
 from sip2gw.serving.arrivals import Arrival
@@ -43,7 +44,9 @@ from sip2gw.shared.together.parent import Side, Together
 SILENT_AFTER = 1
 """A worker that owes an answer when it is asked again (`LOOK_EVERY_S`) gets no new connections."""
 STUCK_AFTER = 10
-"""And one that has let so many questions pass is killed."""
+"""And one that has let so many questions pass and computed nothing meanwhile is killed."""
+HOPELESS_AFTER = 6 * STUCK_AFTER
+"""So many questions may one let pass that computes: on a busy machine it may only be slow."""
 ANSWER_WITHIN_S = 2.0
 """For operators nobody waits longer for a worker."""
 REAP_WITHIN_S = 3.0
@@ -52,6 +55,8 @@ REAP_WITHIN_S = 3.0
 
 class Child(Protocol):
     """What is needed of `subprocess.Popen`."""
+
+    pid: int
 
     def kill(self) -> None:
         """End it at once."""
@@ -109,7 +114,9 @@ class Member:
         self._link: Link | None = None
         self._channel: Channel | None = None
         self._untaken: dict[int, Arrival] = {}
-        self._unanswered = 0
+        self._unanswered = self._idle = 0
+        """How many questions it owes an answer, and for how many of them it computed nothing."""
+        self._computed = 0
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -121,6 +128,13 @@ class Member:
     def takes_turns(self) -> bool:
         """Whether new connections are in good hands with it."""
         return self.serving and self._unanswered <= SILENT_AFTER
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether only killing it will help its terminals; not so when that was done."""
+        if not self.serving or self.why_killed:
+            return False
+        return self._idle > STUCK_AFTER or self._unanswered > HOPELESS_AFTER
 
     # Its process ---------------------------------------------------------------------------
 
@@ -184,17 +198,17 @@ class Member:
     # Whether it takes its turns ------------------------------------------------------------
 
     def look(self) -> None:
-        """Ask whether it takes its turns, unless it still owes an answer; kill it if it owes many.
+        """Ask whether it takes its turns, unless it still owes an answer.
 
         Questions are counted, not seconds: a machine that stood still for a while harms nobody.
         """
-        if not self.serving:
+        if not self.serving or self._process is None:
             return
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look())
         self._unanswered += 1
-        if self._unanswered > STUCK_AFTER:
-            self.kill("stuck")
+        before, self._computed = self._computed, cpu_ticks(self._process.pid)
+        self._idle = self._idle + 1 if self._computed == before else 0
 
     async def _look(self) -> None:
         assert self._link is not None
@@ -202,7 +216,7 @@ class Member:
             turn: Turn = await self._link.ask(Look())
             self.store_works = turn.store_works
             was_silent = not self.takes_turns
-            self._unanswered = 0
+            self._unanswered = self._idle = 0
             if was_silent:
                 self._owner.serves(self)
 

@@ -35,7 +35,7 @@ from sip2gw.monitoring.telemetry import Log, Redactor, is_for_people, open_log
 from sip2gw.monitoring.uncaught import told_to
 from sip2gw.serving.arrivals import Acceptor
 from sip2gw.serving.site import Site
-from sip2gw.serving.tls import Contexts
+from sip2gw.serving.tls import Contexts, holding
 from sip2gw.shared.doorkeeper import Doorkeeper
 
 COMPLETE_WITHIN_S = 10.0
@@ -293,6 +293,8 @@ async def run_with_workers(
     log = open_log(redactor, level=config.log.level, log_format=config.log.format, shared=True)
     try:
         with told_to(log, asyncio.get_running_loop()):
+            # Workers that begin later get the certificates of now (C131, C173).
+            config = await asyncio.to_thread(holding, config)
             parent = Parent(config, access, log, Clock(), succession.take)
             given_up = await parent.run(succession.ready(log, on_ready))
     except NobodyServesError:

@@ -31,6 +31,8 @@ LOOK_EVERY_S = 0.5
 EXPECTED_S = 5.0
 """So long connections wait for a worker that was started, or whose predecessor has ended. One that
 ended before it served is not waited for again."""
+KILL_EVERY_S = 10.0
+"""Not more often is one killed that is stuck: its successor serves before the next one goes."""
 GO_WITHIN_S = 2.5
 """Seconds in which a worker that has closed everything must be gone."""
 FOLLOW_WITHIN_S = 30.0
@@ -73,6 +75,7 @@ class Team:
         """What workers that have ended had counted."""
         self._stopping = asyncio.Event()
         self._spools_are_free = False
+        self._none_killed_until = float("-inf")
         self.served = asyncio.Event()
         """Set when a worker serves for the first time."""
         self._changed = asyncio.Event()
@@ -134,17 +137,26 @@ class Team:
             self.take(self._waiting.popleft())
 
     def look(self, login_timeout_s: float) -> None:
-        """Find out which workers take their turns, and who has waited too long; to be called every
+        """Find out which workers take their turns, kill one that is stuck, and let go of
+        connections that have waited too long; to be called every
         `LOOK_EVERY_S`."""
         for member in self.members:
             member.look()
             if not member.takes_turns and not self._is_expected(member):
                 for arrival in _all_of(member.waiting):
                     self.take(arrival, has_waited=True)
+        self._kill_one()
         for waiting in (self._waiting, *(member.waiting for member in self.members)):
             # Longer than a login may take nobody waits for a worker (C101).
             while waiting and self._monotonic() - waiting[0].accepted_at > login_timeout_s:
                 self._drop(waiting.popleft())
+
+    def _kill_one(self) -> None:
+        """End one that is stuck; whatever keeps several from answering at once may pass."""
+        stuck = next((one for one in self.members if one.is_stuck), None)
+        if stuck is not None and self._monotonic() >= self._none_killed_until:
+            self._none_killed_until = self._monotonic() + KILL_EVERY_S
+            stuck.kill("stuck")
 
     def _drop(self, arrival: Arrival) -> None:
         arrival.sock.close()

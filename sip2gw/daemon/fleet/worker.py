@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from sip2gw.backend.base import Access, BackendError
 from sip2gw.backend.factory import Opened, open_backend
-from sip2gw.config import Config
+from sip2gw.config import Config, ConfigError
 from sip2gw.config.passing import read_config
 from sip2gw.control.messages import Reloaded
 from sip2gw.control.server import ControlServer
@@ -213,6 +213,9 @@ async def _serve(
         with told_to(log, loop):
             worker = Worker(config, opened, log, Clock(), number=number, link=link, control=control)
             given_up = await worker.run()
+    except ConfigError as error:
+        log.events.critical("cannot_start", problems=str(error).splitlines())
+        return 1
     except Exception as error:
         log.events.critical("crashed", exc_info=error)
         return 1

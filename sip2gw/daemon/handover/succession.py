@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from sip2gw.config import Config
-from sip2gw.control.client import Control, NoGatewayError, RefusedError
+from sip2gw.control.client import Control, NoGatewayError, RefusedError, SilentGatewayError
 from sip2gw.control.messages import Drained, Draining, Lend, Lent, TakeOver
 from sip2gw.daemon import signals
 from sip2gw.daemon.handover.sockets import (
@@ -203,8 +203,13 @@ def _find(config: Config, tell: Callable[[str], object]) -> _Predecessor | None:
                 control.next_answer(config.server.drain_timeout_s + END_AFTER_DRAIN_S)
         except RefusedError as error:
             raise SuccessionError(_why(control.pid, error)) from None
+        except SilentGatewayError:
+            raise SuccessionError(
+                f"process {control.pid} holds the control socket but does not answer; end it"
+                f" (kill {control.pid}; if it stays, kill -9 {control.pid}), then start again"
+            ) from None
         except NoGatewayError:
-            return None  # it has just ended, or hangs: then its sockets cannot be bound either
+            return None  # it has just ended
         if found.sockets:
             closing.pop_all()
             return found

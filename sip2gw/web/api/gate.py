@@ -48,6 +48,11 @@ OPEN_WITHIN_S = 8.0
 """Of the ten seconds that a request has; a store that opens later serves the next one."""
 PING_WITHIN_S = 2.0
 USED_EVERY = timedelta(minutes=1)
+_NOT_GOOD = (
+    "the token is not good here and now; `sip2gw token list` shows whether there is such a token,"
+    " until when it is good, and in which networks"
+)
+"""The same for all of them, so that nobody learns which it is."""
 
 Ask = Callable[[Request], Awaitable[AnyAnswer]]
 
@@ -185,7 +190,7 @@ class Api:
             if wait := self._guesses.wait_of(address):
                 raise too_fast(wait)
             self._guesses.take(address)
-            raise unauthorized("the token is not good here and now", "invalid_token")
+            raise unauthorized(_NOT_GOOD, "invalid_token")
         if wait := self._rates.wait_of(found.name):
             raise too_fast(wait)
         self._rates.take(found.name)
