@@ -92,7 +92,9 @@ class Settler:
                 self._log.events.error("settling_failed", exc_info=error)
             delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
             try:
-                await asyncio.wait_for(self._wake.wait(), delay_s)
+                # Trap: in Python 3.11 `wait_for` swallows a `stop` that comes with a `nudge`.
+                async with asyncio.timeout(delay_s):
+                    await self._wake.wait()
                 await asyncio.sleep(SOON_S)
             except TimeoutError:
                 continue

@@ -309,10 +309,12 @@ class GatewayProcess:
         assert await terminal.ask(f"9300CN{login}|CO{password}|") == "941"
         return terminal
 
-    async def http(self, path: str) -> tuple[int, str]:
-        """Status and body of a GET on the admin side."""
+    async def http(self, path: str, source: str | None = None) -> tuple[int, str]:
+        """Status and body of a GET on the admin side, from the address `source` if it is given."""
         host, _, port = self.admin.rpartition(":")
-        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        reader, writer = await asyncio.open_connection(
+            host.strip("[]"), int(port), local_addr=(source, 0) if source else None
+        )
         try:
             writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
             async with asyncio.timeout(10):

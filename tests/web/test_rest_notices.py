@@ -95,7 +95,7 @@ def test_what_nobody_takes_is_told(site):
     """Nobody listens at the webhook, so both wait, and the second is not tried."""
     with site.config.open("a") as file:
         file.write('[outbox]\nwebhook = "http://127.0.0.1:9/"\n')
-    desk_of(site).reload(1)
+    site.reload()
     told = site.ask("POST", "/outbox/send", {}, role="staff").json
     assert told == {**NOTHING, "waiting": 1}
     assert [one["state"] for one in site.listed("outbox", "list")] == ["waiting", "waiting"]
@@ -107,7 +107,7 @@ def test_what_had_no_address_is_sent_again_only_if_asked(tmp_path):
         file.write(
             '[outbox]\nsmtp = "127.0.0.1:9"\nsmtp_tls = "none"\nsender = "hub@example.org"\n'
         )
-    desk_of(site).reload(1)
+    site.reload()
     notice = Notice("BADGE", "P1", "x", {"badge": "Study room", "until": "2026-03-31"})
     desk_of(site).run(put(desk_of(site).store, notice, MARCH))
     told = [

@@ -83,7 +83,8 @@ class Tls:
         """Why the handshake failed, and what to do."""
         if isinstance(error, ssl.SSLCertVerificationError):
             return self._distrust(error, host)
-        if isinstance(error, ssl.SSLEOFError | ConnectionError):
+        broke_off = isinstance(error, ssl.SSLError) and not error.reason
+        if broke_off or isinstance(error, ssl.SSLEOFError | ConnectionError):
             return (
                 "the line was closed before TLS was agreed on; check that a terminal may come from"
                 " this machine (networks), and that the port is that of a TLS listener"
@@ -94,7 +95,7 @@ class Tls:
             return self.refusal(error)
         if isinstance(error, ssl.SSLError):
             return (
-                f"what answers speaks no TLS ({error.reason or 'it broke off'}); leave --tls out,"
+                f"what answers speaks no TLS ({error.reason}); leave --tls out,"
                 " or give the port of a TLS listener"
             )
         return f"{host} is no name that a certificate may have"
