@@ -15,10 +15,10 @@ def server(request):
 
 
 async def test_months_go_as_the_rules_say(tmp_path, server, monkeypatch):
-    """Two years, or one on PostgreSQL, where each command needs longer to connect."""
+    """Two years, or nine months on PostgreSQL, where each command needs longer to connect."""
     monkeypatch.setattr(maintenance, "KILLED", (3,))
     monkeypatch.setattr(maintenance, "TWICE", (5,))
-    months = 24 if server is None else 12
+    months = 24 if server is None else 9
     report = await maintenance.prove(tmp_path, patrons=300, months=months, seed=1, server=server)
     assert report.failures == []
     assert report.numbers["steps"] > 8 * months

@@ -47,7 +47,11 @@ LOOK_EVERY = 1_000
 """So many requests later something may be put right again that was wrong in between."""
 CHECKED = "t-strict"
 """Hangs up on who sends no checksums."""
-CONFIG = FUZZ_CONFIG.replace("[profiles.", "[branches.EAST]\n[profiles.", 1)
+PATIENT = "[server]\nrequest_timeout_s = 60\nterminal_timeout_s = 90\n"
+"""On a busy machine no request may end without an answer of its own."""
+CONFIG = FUZZ_CONFIG.replace("[profiles.", "[branches.EAST]\n[profiles.", 1).replace(
+    "[server]\n", PATIENT
+)
 KINDS = ((TERMINALS, ()), (LENDING, LENDING_CODES), (PAYING, PAYING_CODES))
 """Who sends, and what most often."""
 DONE = (b"121", b"101", b"301", b"161", b"201", b"38Y", b"661", b"64 ", b"24 ", b"26 ", b"18")

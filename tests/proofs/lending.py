@@ -234,6 +234,7 @@ async def prove(
     seed: int,
     server: Server | None = None,
     life_s: tuple[float, float] | None = None,
+    kills_max: int | None = None,
 ) -> Report:
     """Race until so many races were run and so many gateways killed, and judge.
 
@@ -245,6 +246,7 @@ async def prove(
         seed: of what is random.
         server: with one, two gateways on a database there; else one on SQLite.
         life_s: how long a gateway lives, if not as usual.
+        kills_max: after so many kills nobody is killed any more.
     """
     report = Report(f"lending, {kiosks} terminals, {'PostgreSQL' if server else 'SQLite'}")
     database = server.make_database() if server else ""
@@ -255,7 +257,7 @@ async def prove(
             await stack.enter_async_context(GatewayProcess(path, keep_requests=False))
             for path in twins(config, 2 if server else 1)
         ]
-        outages = Outages(gateways, seed)
+        outages = Outages(gateways, seed, kills_max)
         contest = Races(outages, kiosks)
         over = asyncio.Event()
         racing = asyncio.create_task(

@@ -42,6 +42,7 @@ async def blow(
     connections: int = CONNECTIONS,
     life_s: tuple[float, float] = LIFE_S,
     workers: int = 1,
+    kills_max: int | None = None,
 ) -> Report:
     """Run until so many payments were acknowledged and so many gateways killed, and judge."""
     report = Report("network")
@@ -56,7 +57,7 @@ async def blow(
             await stack.enter_async_context(GatewayProcess(path, keep_requests=False))
             for path in twins(config, GATEWAYS)
         ]
-        storm = Storm(gateways, seed, patrons)
+        storm = Storm(gateways, seed, patrons, kills_max)
         await storm.blow(
             connections,
             lambda storm: (

@@ -34,9 +34,16 @@ class Host:
 
 
 class Outages:
-    """The gateways of a library, killed and started again on the same store."""
+    """The gateways of a library, killed and started again on the same store.
 
-    def __init__(self, gateways: Iterable[GatewayProcess], seed: int) -> None:
+    `kills_max`: after so many kills nobody is killed any more. On a busy machine a gateway may
+    else live too short to get anything done.
+    """
+
+    def __init__(
+        self, gateways: Iterable[GatewayProcess], seed: int, kills_max: int | None = None
+    ) -> None:
+        self.kills_max = kills_max
         self.hosts = [Host(gateway) for gateway in gateways]
         self.chance = random.Random(seed)
         self.kills = 0
@@ -54,6 +61,8 @@ class Outages:
         while True:
             await host.gateway.start(START_WITHIN_S)
             host.up.set()
+            while self._enough() and not is_over():  # noqa: ASYNC110 -- the storm tells nobody
+                await asyncio.sleep(LOOK_S)
             if is_over():
                 return
             await asyncio.sleep(self.chance.uniform(*life_s))
@@ -63,6 +72,9 @@ class Outages:
             host.up.clear()
             await host.gateway.kill()
             self.kills += 1
+
+    def _enough(self) -> bool:
+        return self.kills_max is not None and self.kills + self.worker_kills >= self.kills_max
 
     def _kill(self, worker: int) -> None:
         with suppress(ProcessLookupError):

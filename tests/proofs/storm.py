@@ -121,9 +121,13 @@ class Storm(Outages):
     """All kiosks, the gateways they talk to, and everything that was asked and answered."""
 
     def __init__(
-        self, gateways: Iterable[GatewayProcess], seed: int, patrons: tuple[str, ...] = PATRONS
+        self,
+        gateways: Iterable[GatewayProcess],
+        seed: int,
+        patrons: tuple[str, ...] = PATRONS,
+        kills_max: int | None = None,
     ) -> None:
-        super().__init__(gateways, seed)
+        super().__init__(gateways, seed, kills_max)
         self.patrons = patrons
         self.orders: list[Order] = []
         self.ending = False
