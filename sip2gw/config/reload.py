@@ -35,7 +35,7 @@ def _marks_in(model: type[BaseModel], path: str) -> Iterator[tuple[str, ReloadMa
         if mark is None and inspect.isclass(kind) and issubclass(kind, BaseModel):
             yield from _marks_in(kind, f"{path}{name}.")
         else:
-            yield f"{path}{name}", mark  # type: ignore[misc]
+            yield f"{path}{name}", mark  # type: ignore[misc] # never another mark
 
 
 _MAKE_LISTENERS = frozenset({"server.listen", "server.proxy_protocol"})

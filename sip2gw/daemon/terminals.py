@@ -82,7 +82,7 @@ class TerminalSide:
         # Threads of its own: a flood of wrong logins must not keep patrons waiting.
         self._login_verifier = SlowVerifier(clock.monotonic, threads=1)
         site = build_site(config, backend.capabilities)
-        timed = Timed(  # type: ignore[abstract]
+        timed = Timed(  # type: ignore[abstract] # the rest is passed on
             backend,
             lambda operation, seconds: self.metrics.backend_timer(operation).observe(seconds),
             clock.monotonic,

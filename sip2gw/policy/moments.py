@@ -51,7 +51,7 @@ def read_end(text: str, zone: tzinfo) -> datetime:
 def reads_a_day(form: str) -> bool:
     """Whether `form`, as for `strptime`, gives back the day that it wrote."""
     with suppress(ValueError, re.error):  # the latter for a directive that stands there twice
-        return datetime.strptime(_PROBE.strftime(form), form).date() == _PROBE  # noqa: DTZ007
+        return datetime.strptime(_PROBE.strftime(form), form).date() == _PROBE  # noqa: DTZ007 -- a day
     return False
 
 

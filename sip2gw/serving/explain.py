@@ -129,9 +129,9 @@ async def explain(
     """
     known = site.by_name[terminal.name]
     clock = fixed_clock(at or datetime.now(terminal.zone))
-    muted = Unrecorded(backend)  # type: ignore[abstract]
+    muted = Unrecorded(backend)  # type: ignore[abstract] # the rest is passed on
     behind = AskedForExplanation(backend)
-    unsent = Unsent(library) if library is not None else None  # type: ignore[abstract]
+    unsent = Unsent(library) if library is not None else None  # type: ignore[abstract] # the rest is passed on
     today = Today()
     today.learn(await backend.calendar_changes(until=at))
     services = Services(

@@ -26,7 +26,7 @@ Persons = Annotated[list[str], AboutPerson()]
 
 def document_of(record: type[Any]) -> Any:
     """The document whose keys are the fields of the class `record`."""
-    made = TypedDict(record.__name__, get_type_hints(record))  # type: ignore[misc]
+    made = TypedDict(record.__name__, get_type_hints(record))  # type: ignore[misc] # made at run time
     made.__doc__ = record.__doc__
     return made
 
@@ -36,7 +36,7 @@ def document_of_struct(record: type[Any], name: str) -> Any:
     import msgspec
 
     keys = {one.encode_name: _document_in(one.type) for one in msgspec.structs.fields(record)}
-    made = TypedDict(name, keys)  # type: ignore[misc]
+    made = TypedDict(name, keys)  # type: ignore[misc] # likewise
     made.__doc__ = record.__doc__
     return made
 

@@ -47,7 +47,7 @@ class _Process(ProcessCollector):
 
     def _boot_time(self) -> float:
         try:
-            return float(super()._boot_time())  # type: ignore[no-untyped-call]
+            return float(super()._boot_time())  # type: ignore[no-untyped-call] # of a library
         except OSError:
             return _machine_started()
 

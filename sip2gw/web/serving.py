@@ -52,7 +52,7 @@ class Connection(H11Protocol):
     """Where the client is."""
     _deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn
         """Accept the client, unless there are too many."""
         super().connection_made(transport)
         self._give_time()

@@ -33,8 +33,8 @@ def placed(facts: Facts) -> Decision:
 
 async def test_what_is_not_changed_is_the_method_of_the_inner_backend(library: Library) -> None:
     """So a look-up through any number of wrappers costs what the look-up costs."""
-    inner = PassingOn(library)  # type: ignore[abstract]
-    around = Unrecorded(inner)  # type: ignore[abstract]
+    inner = PassingOn(library)  # type: ignore[abstract] # the rest is passed on
+    around = Unrecorded(inner)  # type: ignore[abstract] # the rest is passed on
     assert around.find_by_card == library.find_by_card
     assert around.look == library.look
     assert around.capabilities == library.capabilities
@@ -42,7 +42,7 @@ async def test_what_is_not_changed_is_the_method_of_the_inner_backend(library: L
 
 
 async def test_unrecorded_writes_down_nothing_and_lets_nobody_in_or_out(library: Library) -> None:
-    muted = Unrecorded(library)  # type: ignore[abstract]
+    muted = Unrecorded(library)  # type: ignore[abstract] # the rest is passed on
     muted.log_access(ROW)
     assert not (await muted.enter_branch(ENTRY)).inside
     assert not (await library.presence(ENTRY)).inside
@@ -56,7 +56,7 @@ async def test_unrecorded_writes_down_nothing_and_lets_nobody_in_or_out(library:
 
 async def test_unrecorded_keeps_what_would_have_been(library: Library) -> None:
     """B70."""
-    muted = Unrecorded(library)  # type: ignore[abstract]
+    muted = Unrecorded(library)  # type: ignore[abstract] # the rest is passed on
     muted.log_access(ROW)
     seen = await muted.enter_branch(ENTRY)
     assert (muted.row, muted.presence_seen) == (ROW, seen)
@@ -64,7 +64,7 @@ async def test_unrecorded_keeps_what_would_have_been(library: Library) -> None:
 
 async def test_unrecorded_lends_nothing_and_puts_a_new_hold_at_the_end(library: Library) -> None:
     """I2 is waited for by H1; nothing is placed, but the answer would count it."""
-    muted = Unrecorded(library)  # type: ignore[abstract]
+    muted = Unrecorded(library)  # type: ignore[abstract] # the rest is passed on
     record = await library.find_item("I2", NOW)
     assert record is not None
     assert await muted.hold_queue(record, NOW) == ("H1",)
@@ -77,7 +77,7 @@ async def test_unrecorded_lends_nothing_and_puts_a_new_hold_at_the_end(library: 
 
 async def test_unrecorded_notes_no_sending(library: Library) -> None:
     """Otherwise the gateway would settle what never went up (C154)."""
-    muted = Unrecorded(library)  # type: ignore[abstract]
+    muted = Unrecorded(library)  # type: ignore[abstract] # the rest is passed on
     sending = UnknownSending(
         id="S1",
         time=NOW,
@@ -103,7 +103,7 @@ async def test_writes_are_timed_whether_they_work_or_fail(
 
     seen: list[tuple[str, float]] = []
     ticks = iter([1.0, 3.0, 10.0, 14.0])
-    timed = Timed(  # type: ignore[abstract]
+    timed = Timed(  # type: ignore[abstract] # the rest is passed on
         library, lambda *told: seen.append(told), lambda: next(ticks)
     )
     await timed.clear_pin_failures("P1")

@@ -106,6 +106,22 @@ async def test_it_looks_seldom_when_nothing_is_open_and_soon_when_told(monkeypat
     await settler.stop()
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_a_settler_that_is_stopped_while_it_is_nudged_stops(turns):
+    """A gateway that hands over stops it in the turn of the loop in which an answer is lost."""
+    backend = Backend(0)
+    settler = settler_of(backend)
+    settler.start()
+    await asyncio.wait_for(backend.looked.wait(), 5)
+    await asyncio.sleep(0)  # it waits for the next look
+    settler.nudge()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    stopping = asyncio.create_task(settler.stop())
+    await asyncio.wait([stopping], timeout=5)
+    assert stopping.done()
+
+
 @pytest.mark.parametrize("error", [KeyError("our bug"), UnavailableError("gone")])
 async def test_it_goes_on_whatever_a_look_ends_with(monkeypatch, error):
     monkeypatch.setattr(settling, "SOON_S", 0.001)

@@ -98,7 +98,7 @@ def request_of(entry: JournalEntry, institution: str) -> Journalled:
         no_block=True,
         institution_id=institution,
         item_identifier=entry.item,
-        **values,  # type: ignore[arg-type]
+        **values,  # type: ignore[arg-type] # what this message has
     )
 
 
