@@ -75,7 +75,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield URL
         return
     server = request.getfixturevalue("postgres")
-    name = server.make_database()
+    name = server.make_database(request.getfixturevalue("empty_template"))
     yield server.url(name)
     server.drop_database(name)
 

@@ -18,7 +18,7 @@ from postgres import Server
 from .desk_machine import DeskMachine, play
 from .desk_scene import MET
 
-OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "300"))
+OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "150"))
 FIRST_SEED = int(os.environ.get("SIP2GW_MODEL_SEED", "1"))
 
 

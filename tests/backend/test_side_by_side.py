@@ -64,7 +64,7 @@ from sip2gw.policy.relationships import PayableAccount, RelationshipRules
 
 from .library import NOW, ZONE, load, open_library, open_postgres_library, order
 
-OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "160"))
+OPERATIONS = int(os.environ.get("SIP2GW_MODEL_OPERATIONS", "80"))
 STEPS = 60
 FIRST_SEED = int(os.environ.get("SIP2GW_MODEL_SEED", "1"))
 

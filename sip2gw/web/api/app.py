@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -60,8 +61,9 @@ _ABOUT = """What the commands of sip2gw do, for programs. Every request needs a 
 `staff` what `view` may; `self` stands apart. Errors are problem details (RFC 9457)."""
 
 
+@cache
 def application() -> FastAPI:
-    """A new one."""
+    """The one of this process: it keeps nothing from one request to the next."""
     app = FastAPI(
         title="sip2gw",
         version=__version__,
