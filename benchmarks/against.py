@@ -5,6 +5,9 @@ that whatever else the machine does burdens both alike (C136): by default `bench
 which gives the own CPU per request, or with `--served` those parts of `python -m benchmarks` that
 need a real gateway. A ratio above 1 means that this version takes more. It is worse when the median
 of the ratios is above 1.05 and their confidence interval does not include 1.
+
+With `--instructions` valgrind counts what a request of `hotpath` takes. The count says nothing of
+caches, but hardly differs from run to run (2 % at most so far), however busy the machine is.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,6 +38,38 @@ runpy.run_module("benchmarks.hotpath", run_name="__main__")
 """
 """What any version can run: its own hotpath, by its CPU time, with the garbage collector set as
 `App.run` sets it."""
+_COUNTED = """
+import asyncio, gc, itertools, os, sys
+from pathlib import Path
+sys.path.insert(0, os.getcwd())
+from benchmarks import hotpath
+from benchmarks.library import Library, build
+name, count, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+gc.set_threshold(50_000, 20, 100)
+library = Library(2_000, 3_000)
+if not count:
+    place.mkdir()
+    (place / "config").write_text(build(library, place, print).name)
+    sys.exit()
+Terminals = getattr(hotpath, "Terminals", None) or hotpath._Terminals
+async def drive(server, workload, _count):
+    terminals = Terminals(server)
+    batch = len(terminals.wires)
+    await terminals.ask([hotpath.hello(f"{workload.profile}-{n}") for n in range(batch)])
+    await terminals.ask(workload.warm_up())
+    frames = itertools.cycle(workload.frames(1_200))
+    await terminals.ask(list(itertools.islice(frames, count)))
+    assert all(workload.expected.is_good(wire.last) for wire in terminals.wires)
+    return 0.0, None
+hotpath._drive = drive
+config = hotpath.load_config(place / (place / "config").read_text())
+asyncio.run(hotpath._profile(library, config, [name], 1_000, 0))
+"""
+"""So many requests on a library that was made before, or with 0 the library."""
+_COUNTS = 200, 700
+"""What is the same for both is not the requests'."""
+_VALGRIND = "valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null"
+_TOTAL = re.compile(r"I +refs: +([0-9,]+)")
 _LINE = re.compile(r"^== (?P<workload>.+): (?P<us>[0-9.]+) µs$", re.MULTILINE)
 
 
@@ -79,6 +115,35 @@ def served(arguments: Sequence[str], libraries: Path, checkout: Path) -> dict[st
         for it in report["comparisons"]
     }
     return costs | {f"{it['title']}, {it['unit']}": it["value"] for it in report["figures"]}
+
+
+def instructions(workloads: Sequence[str], libraries: Path, checkout: Path) -> dict[str, float]:
+    """How many instructions a request takes, by workload.
+
+    Raises:
+        FileNotFoundError: there is no valgrind on this machine.
+        subprocess.CalledProcessError: the hot path of that version failed.
+    """
+    environment = {**_compiled(libraries / "compiled"), "PYTHONHASHSEED": "0"}
+
+    def run(before: Sequence[str], workload: str, count: int, place: Path) -> str:
+        command = [*before, sys.executable, "-c", _COUNTED, workload, str(count), str(place)]
+        return subprocess.run(
+            command, cwd=checkout, check=True, capture_output=True, text=True, env=environment
+        ).stderr
+
+    counted = {}
+    for workload in workloads:
+        with tempfile.TemporaryDirectory(dir=libraries) as directory:
+            made = Path(directory) / "made"
+            run((), workload, 0, made)
+            totals = []
+            for count in _COUNTS:
+                place = Path(shutil.copytree(made, Path(directory) / str(count)))
+                (total,) = _TOTAL.findall(run(_VALGRIND.split(), workload, count, place))
+                totals.append(int(total.replace(",", "")))
+        counted[f"{workload}, instructions"] = (totals[1] - totals[0]) / (_COUNTS[1] - _COUNTS[0])
+    return counted
 
 
 def _compiled(directory: Path) -> dict[str, str]:
@@ -127,10 +192,14 @@ def compared(measure: Measure, checkout: Path, pairs: int) -> bool:
         low, high = interval(ratios)
         is_worse |= verdict(ratios) == "worse"
         print(
-            f"{name}: {statistics.median(mine):.4g}, there {statistics.median(others):.4g};"
+            f"{name}: {_short(statistics.median(mine))}, there {_short(statistics.median(others))};"
             f" {statistics.median(ratios):.3f} times ({low:.3f} to {high:.3f}): {verdict(ratios)}"
         )
     return is_worse
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}"
 
 
 def main() -> None:
@@ -138,19 +207,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
     parser.add_argument("checkout", type=Path, metavar="DIRECTORY")
     parser.add_argument("--served", action="store_true", help="with a real gateway")
+    parser.add_argument("--instructions", action="store_true", help="count them: needs valgrind")
     parser.add_argument("--only", nargs="+", help=f"default: {' '.join(HOT)}; served: {SERVED}")
     parser.add_argument("--requests", type=int, default=4_000, help="of each hot path")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each served run")
-    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--pairs", type=int, help="default: 15; 1 of instructions")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sip2gw-against-") as libraries:
-        if chosen.served:
+        if chosen.instructions:
+            measure: Measure = partial(instructions, chosen.only or HOT, Path(libraries))
+        elif chosen.served:
             passed = ["--runs", "1", "--seconds", str(chosen.seconds), "--only"]
             measure = partial(served, [*passed, *(chosen.only or SERVED)], Path(libraries))
         else:
             passed = ["--rows", "0", "--requests", str(chosen.requests), "--only"]
             measure = partial(own_cpu, [*passed, *(chosen.only or HOT)])
-        is_worse = compared(measure, chosen.checkout, chosen.pairs)
+        is_worse = compared(
+            measure, chosen.checkout, chosen.pairs or (1 if chosen.instructions else 15)
+        )
     sys.exit(1 if is_worse else 0)
 
 
