@@ -134,6 +134,7 @@ async def test_what_is_told_of_one_share_is_what_is_kept(library: Library) -> No
 async def test_of_who_has_paid_before_two_statements_note_that_it_goes_up_and_four_its_end(
     library: Library,
 ) -> None:
+    """B75: both are durable, and what they write is most of what a payment costs."""
     own = Share("P7", "P7", "own", 300)
     counts = []
     for bk in ("B1", "B2"):
