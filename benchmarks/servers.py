@@ -121,8 +121,11 @@ def bare_responder(body: bytes, loop: str) -> Iterator[Server]:
 
 
 @contextmanager
-def bare_library(loop: str, cpu: int, delay_ms: float = 0.0) -> Iterator[Server]:
-    """A library system that answers at once, or after `delay_ms`."""
+def bare_library(
+    loop: str, cpu: int, delay_ms: float = 0.0, *, has_books: bool = False
+) -> Iterator[Server]:
+    """A library system that answers at once, or after `delay_ms`; with books if it `has_books`."""
     arguments = ["-m", "benchmarks.bare_library", loop, str(delay_ms)]
+    arguments += ["books"] if has_books else []
     with running(arguments, cpu=cpu) as run:
         yield run

@@ -12,11 +12,15 @@ alternate (C136):
   directly.
 - `fair`: 1,000 terminals ask at once, again and again, over ten lines of a library system that
   takes its time.
+- `payments`: what fifty terminals pay over ten lines, beside a bare client that sends the 63s and
+  37s on ten lines of its own; with a library system that answers at once, and with one that takes
+  its time. Afterwards its books and ours must agree.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import itertools
 import select
 import socket
@@ -24,14 +28,34 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchmarks.against import interval
-from benchmarks.library import Library, build, crowd_logins, in_front_of
-from benchmarks.load import Outcome, Stream, closed_loop, connected, open_loop, receive_frame
+from benchmarks.bare_library import BOOKS
+from benchmarks.compare import WARM_UP_S
+from benchmarks.library import (
+    Library,
+    build,
+    crowd_logins,
+    in_front_of,
+    ledger_problems,
+    open_library,
+    station_logins,
+)
+from benchmarks.load import (
+    Expected,
+    Outcome,
+    Stream,
+    closed_loop,
+    connected,
+    open_loop,
+    receive_frame,
+)
 from benchmarks.servers import (
     LOAD_CPU,
     SERVER_CPU,
@@ -41,22 +65,34 @@ from benchmarks.servers import (
     raise_file_limit,
     use_load_cpu,
 )
-from benchmarks.workloads import Workload, hello, workloads
+from benchmarks.workloads import (
+    LOOK_AND_PAY,
+    Workload,
+    hello,
+    look_and_pay_frames,
+    workloads,
+)
+from sip2gw.model import PaymentStatus
 
 TIMES_STORE_MAX = 2.0
 PER_SECOND = 500
 ADDED_P50_MS, ADDED_P99_MS = 0.5, 3.0
 CROWD, CROWD_LINES, CROWD_DELAY_MS = 1_000, 10, 2.0
 TIMES_MEAN_MAX = 3.0
-PARTS = ("cost", "latency", "fair")
+PAYING_LINES, PAYMENTS_MIN = 10, 0.6
+PAYING_DELAYS_MS = (0.0, 2.0, 20.0)
+PAYMENTS_PER_S_MAX = 6_000
+PARTS = ("cost", "latency", "fair", "payments")
 _LIBRARY = Library(2_000, 2_000)
 _LINES = 50
 
 
-def said(name: str, values: Sequence[float], goal: float) -> bool:
-    """Print the median of `values` beside its goal; whether the goal is missed for certain."""
+def said(name: str, values: Sequence[float], goal: float, *, at_least: bool = False) -> bool:
+    """Print the median of `values` beside its goal, the most or the least it may be; whether the
+    goal is missed for certain."""
     low, high = interval(values)
-    verdict = "met" if high <= goal else "missed" if low > goal else "open"
+    is_met, is_missed = (low >= goal, high < goal) if at_least else (high <= goal, low > goal)
+    verdict = "met" if is_met else "missed" if is_missed else "open"
     median = statistics.median(values)
     print(f"{name}: {median:.3g} ({low:.3g} to {high:.3g}), goal {goal:g}: {verdict}")
     return verdict == "missed"
@@ -217,6 +253,117 @@ def crowd_waits(
     return list(waits.values())
 
 
+def payments(directory: Path, chosen: argparse.Namespace) -> bool:
+    """How many payments ten lines take through the gateway and from a bare client."""
+    build(_LIBRARY, directory / "front", _tell)
+    # All of them, whatever the first one shows.
+    missed = [_paid(directory / "front", delay_ms, chosen) for delay_ms in PAYING_DELAYS_MS]
+    return any(missed)
+
+
+@dataclass(slots=True)
+class Paying:
+    """Payments over and over on some connections."""
+
+    sockets: Sequence[socket.socket]
+    supplies: Callable[[], Sequence[Iterator[bytes]]]
+    """New frames for each of them."""
+    expected: Expected
+    turns: int = 1
+    """Frames of a payment."""
+    accepted: int = 0
+
+    def per_second(self, seconds: float) -> float:
+        """Payments in one second, while each connection begins the next when one is answered."""
+        outcome = closed_loop(self.sockets, self.supplies(), self.expected, seconds, self.turns)
+        _insist(outcome)
+        payments = outcome.requests // self.turns
+        self.accepted += payments
+        return payments / outcome.seconds
+
+
+def _paid(directory: Path, delay_ms: float, chosen: argparse.Namespace) -> bool:
+    before = _booked_here(directory)
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        library = enter(bare_library("asyncio", LOAD_CPU, delay_ms, has_books=True))
+        config = in_front_of(_address(library), directory, PAYING_LINES)
+        front = enter(gateway(config, "asyncio"))
+        hellos = [hello(login) for login in station_logins("cash")]
+        terminals = enter(connected(front.address, hellos))
+        lines = enter(connected(library.address, hellos[:PAYING_LINES]))
+        count = int(PAYMENTS_PER_S_MAX * chosen.seconds)
+        through, directly = _through(terminals, count), _directly(lines, count)
+        measures = [partial(it.per_second, chosen.seconds) for it in (directly, through)]
+        cpu_s = front.cpu_s()
+        rows = _pairs(chosen.pairs, measures)
+        cpu_s = front.cpu_s() - cpu_s
+        lines[0].sendall(BOOKS)
+        booked, _, twice = map(int, receive_frame(lines[0])[2:].split())
+    here, problems = _booked_here(directory) - before, ledger_problems(directory)
+    accepted = directly.accepted + through.accepted
+    if (booked, here, twice) != (accepted, through.accepted, 0) or problems:
+        told = f"{accepted=}, {through.accepted=}, {booked=}, {here=}, {twice=}, {problems}"
+        raise RuntimeError(f"the books do not agree: {told}")
+    bare, ours = (statistics.median(side) for side in zip(*rows, strict=True))
+    print(
+        f"payments over {PAYING_LINES} lines, {delay_ms:g} ms for each answer: {ours:,.0f}/s,"
+        f" bare client {bare:,.0f}/s; CPU of the gateway {cpu_s * 1000 / here:.2f} ms for each;"
+        f" {here:,} of {booked:,} are ours, and the books agree"
+    )
+    ratios = [mine / theirs for theirs, mine in rows]
+    name = "share of the bare client's payments"
+    if delay_ms:
+        return said(name, ratios, PAYMENTS_MIN, at_least=True)
+    print(f"{name}: {statistics.median(ratios):.2g}; no goal, for no library system is so quick")
+    return False
+
+
+def _through(terminals: Sequence[socket.socket], count: int) -> Paying:
+    """Payments at the gateway's `terminals`, up to `count` at a time."""
+    workload = next(it for it in workloads(_LIBRARY) if it.name == "pay")
+    looks = iter(workload.warm_up())
+    # Opens the gateway's lines.
+    closed_loop(terminals, [looks] * len(terminals), Expected(b""), WARM_UP_S)
+
+    def supplies() -> list[Iterator[bytes]]:
+        return [iter(workload.frames(count))] * len(terminals)
+
+    return Paying(terminals, supplies, workload.expected)
+
+
+def _directly(lines: Sequence[socket.socket], count: int) -> Paying:
+    """The same on `lines` to the library system."""
+
+    def supplies() -> list[Iterator[bytes]]:
+        frames = look_and_pay_frames(_LIBRARY, count)
+        return [_dialogues(frames, LOOK_AND_PAY, at, len(lines)) for at in range(len(lines))]
+
+    return Paying(lines, supplies, Expected((b"64", b"38Y")), LOOK_AND_PAY)
+
+
+def _dialogues(frames: Sequence[bytes], turns: int, number: int, of: int) -> Iterator[bytes]:
+    """The frames of every dialogue whose number is `number` when divided `of`."""
+    starts = range(number * turns, len(frames), of * turns)
+    return (frame for start in starts for frame in frames[start : start + turns])
+
+
+def _booked_here(directory: Path) -> int:
+    """How many payments our store has as booked; any other is a fault."""
+
+    async def count() -> int:
+        store = open_library(directory)
+        try:
+            found = Counter(payment.status for payment in store.payments())
+        finally:
+            await store.close()
+        if set(found) > {PaymentStatus.BOOKED.value}:
+            raise RuntimeError(f"not all payments are booked: {found}")
+        return found[PaymentStatus.BOOKED]
+
+    return asyncio.run(count())
+
+
 def _address(server: Server) -> str:
     return "{}:{}".format(*server.address)
 
@@ -235,7 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_file_limit()
     use_load_cpu()
     with tempfile.TemporaryDirectory(prefix="sip2gw-upstream-") as directory:
-        parts = {"cost": cost, "latency": latency, "fair": fair}
+        parts = {"cost": cost, "latency": latency, "fair": fair, "payments": payments}
         missed = [parts[part](Path(directory), chosen) for part in chosen.only]
     return int(any(missed))
 

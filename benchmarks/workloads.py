@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -122,21 +122,40 @@ def _door_frames(cards: Iterable[str]) -> list[bytes]:
     )
 
 
-def _payment_frames(cards: list[str], count: int) -> list[bytes]:
+def _payments(cards: list[str], count: int) -> Iterator[FeePaid]:
     tag = secrets.token_hex(4)
-    return sealed(
-        FeePaid(
+    for number in range(count):
+        card = cards[number % len(cards)]
+        yield FeePaid(
             transaction_date=_DATE,
             payment_type="00",
             currency_type=CURRENCY,
             fee_amount=_AMOUNT,
             institution_id=INSTITUTION,
-            patron_identifier=(card := cards[number % len(cards)]),
+            patron_identifier=card,
             patron_password=pin_of(card),
             fee_identifier=f"F{card}",
             transaction_id=f"{tag}-{number}",
         )
-        for number in range(count)
+
+
+def _payment_frames(cards: list[str], count: int) -> list[bytes]:
+    return sealed(_payments(cards, count))
+
+
+LOOK_AND_PAY = 2
+"""Frames of what goes up to a library system for a payment: 63, 37."""
+
+
+def look_and_pay_frames(library: Library, count: int) -> list[bytes]:
+    """For `count` payments what goes up to a library system: the 63 for the fines, and the 37."""
+    return sealed(
+        request
+        for payment in _payments(library.payer_cards, count)
+        for request in (
+            _information(payment.patron_identifier, payment.patron_password or "", Summary.FINES),
+            payment,
+        )
     )
 
 

@@ -15,7 +15,8 @@ from postgres import Server
 from sip2gw.backend.base import Begun, PaymentOutcome, PaymentResult
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
-from sip2gw.model import Payment
+from sip2gw.backend.sql.money import shares
+from sip2gw.model import Payment, PaymentLine
 from sip2gw.model.shares import Debts, Share
 from sip2gw.policy.desk.support import OpeningDays
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -27,6 +28,35 @@ TIM = Share("P9", "C9", "head_of_family", 200)
 OWED = {"P8": Debts(300, (("21", 300),)), "P9": Debts(200, (("31", 200),))}
 DAYS = OpeningDays({}, ZoneInfo("Europe/Brussels"))
 LATER = NOW + timedelta(minutes=5)
+
+
+class Counting:
+    """A connection that counts its statements."""
+
+    def __init__(self, connection: Any) -> None:
+        self.count = 0
+        self._connection = connection
+
+    def execute(self, *asked: Any) -> Any:
+        self.count += 1
+        return self._connection.execute(*asked)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+async def statements(library: Library, job: Callable[..., Any], *args: Any, **more: Any) -> int:
+    """How many statements `job` takes in a transaction."""
+    counts = []
+
+    def counted(connection: Any) -> Any:
+        counting = Counting(connection)
+        done = job(counting, *args, **more)
+        counts.append(counting.count)
+        return done
+
+    await library.write(counted)
+    return counts[-1]
 
 
 async def begin(library: Library, *plan: Share, bk: str = "B1") -> Begun | PaymentResult:
@@ -91,6 +121,29 @@ async def test_two_shares_are_in_the_ledger_with_their_debtors(library: Library)
     again = await begin(library, TOM, TIM)
     assert again == PaymentResult(PaymentOutcome.REPLAYED, last)
     assert states(library) == []
+
+
+async def test_what_is_told_of_one_share_is_what_is_kept(library: Library) -> None:
+    payment = await begun(library, TOM)
+    told = await end(library, payment, 0, booked=True, texts=("Thank you",))
+    assert list(library.payments()) == [told]
+    assert (told.status, told.texts) == ("booked", ("Thank you",))
+    assert told.lines == (PaymentLine("", "P8", "head_of_family", 300),)
+
+
+async def test_of_who_has_paid_before_two_statements_note_that_it_goes_up_and_four_its_end(
+    library: Library,
+) -> None:
+    """B75: both are durable, and what they write is most of what a payment costs."""
+    own = Share("P7", "P7", "own", 300)
+    counts = []
+    for bk in ("B1", "B2"):
+        wanted = order(bk, 300, payer_id="P7", content=bk)
+        counts.append(await statements(library, shares.begin, wanted, "default", (own,), (), OWED))
+        ends = await statements(library, shares.end, wanted.id, 0, booked=True, now=NOW)
+        counts.append(ends)
+    # A stranger is added, once nothing could be written without them.
+    assert counts == [4, 4, 2, 4]
 
 
 async def test_a_pseudonym_finds_who_has_paid_and_has_no_card_here(library: Library) -> None:

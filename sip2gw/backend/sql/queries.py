@@ -271,12 +271,19 @@ PAYMENT_PLACES = """
 """Goes where the rows of a payment will be."""
 FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
 """A payment whose key has expired, or belongs to another now, stays for ever, without it (C5)."""
-ADD_PAYMENT = """
+_ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
                          texts, key, content, key_expires, card, transacted)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    {row}
     ON CONFLICT DO NOTHING"""
+ADD_PAYMENT = fill(_ADD_PAYMENT, row="VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 """Writes nothing when its key is taken, or when the attempt with its id was given up."""
+ADD_PAYMENT_OF_KNOWN = fill(
+    _ADD_PAYMENT,
+    row="""SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    WHERE EXISTS (SELECT 1 FROM patron WHERE id = ?)""",
+)
+"""Nor when there is no patron with the last id."""
 ADD_TRANSACTION = """
     INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
 ADD_ENTRY = """
@@ -285,15 +292,22 @@ ADD_ENTRY = """
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
 
-PAYMENTS = """
-    SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
-           p.status, p.texts, p.card, COALESCE(e.fee_id, s.fee_id),
-           COALESCE(e.debtor_id, s.debtor_id), COALESCE(e.relation, s.relation),
-           COALESCE(-e.amount, s.amount)
+PAYMENT_COLUMNS = (
+    "id", "time", "terminal", "payer_id", "amount", "currency", "payment_type", "bk", "status",
+    "texts", "card",
+)  # fmt: skip
+"""What a payment is but for its lines."""
+PAYMENTS = fill(
+    """
+    SELECT {columns}, COALESCE(e.fee_id, s.fee_id), COALESCE(e.debtor_id, s.debtor_id),
+           COALESCE(e.relation, s.relation), COALESCE(-e.amount, s.amount)
     FROM payment p
     LEFT JOIN ledger_entry e ON e.transaction_id = p.id AND e.fee_id IS NOT NULL
     LEFT JOIN payment_share s ON s.payment_id = p.id AND s.state = 'booked'
-    {where} ORDER BY p.time, p.id, e.position, s.position"""
+    {where} ORDER BY p.time, p.id, e.position, s.position""",
+    columns=", ".join(f"p.{column}" for column in PAYMENT_COLUMNS),
+    where="{where}",
+)
 """A row per line. A payment's lines are its ledger entries on fees, and its first transaction has
 its own id; or they are the shares that a library system has booked."""
 IN_THEIR_BOOKS = """

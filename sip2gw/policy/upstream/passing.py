@@ -5,6 +5,7 @@ Rules: B73, B74, C106, C120, C153, C155.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import tzinfo
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -29,6 +30,13 @@ def _said_once(code: str) -> frozenset[str]:
     """Fields of which only the one that was read goes up: a second AA, AB or AD could mean another
     patron, item or PIN there, a second BV another amount."""
     return OURS | {"AB"} | {field.tag for field in layout_of(REQUESTS[code]).fields}
+
+
+@cache
+def _dates_of(code: str) -> tuple[str, ...]:
+    """The attributes of a request that are dates."""
+    names = {part.name for part in fields(REQUESTS[code])}
+    return tuple(name for name in _DATES if name in names)
 
 
 class Side(NamedTuple):
@@ -65,9 +73,9 @@ def passing_up(
     up.institution_id = institution
     if getattr(request, "current_location", None) == "":
         up.current_location = branch or ""
-    for name in _DATES:
-        raw = getattr(request, name, None)
-        moment = read_timestamp(raw, source.zone) if isinstance(raw, str) else None
+    for name in _dates_of(request.code):
+        raw = getattr(request, name)
+        moment = read_timestamp(raw, source.zone) if raw is not None else None
         if moment is not None:
             local = moment.astimezone(target.zone)
             setattr(up, name, write_timestamp(local, target.date_zone))

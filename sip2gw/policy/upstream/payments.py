@@ -159,19 +159,21 @@ def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> 
         shares: in the order in which they go up.
         debts: of each debtor before the first, by their id; nothing is known of others.
     """
-    now, seen = dict(debts), []
+    seen: list[Share] = []
+    last: dict[str, Share] = {}
     for number, share in enumerate(shares):
-        before = now.get(share.debtor_id, Debts())
+        earlier = last.get(share.debtor_id)
+        before = debts.get(share.debtor_id, Debts()) if earlier is None else _after(earlier)
         if number >= LISTED_MAX:
             before = Debts(before.balance)
         seen.append(copied(share, before=before))
-        now[share.debtor_id] = _without(before, share)
+        last[share.debtor_id] = seen[-1]
     return tuple(seen)
 
 
-def _without(debts: Debts, share: Share) -> Debts:
-    """What is left of `debts` when `share` is booked; which lines, only they know, if it names no
-    fee."""
+def _after(share: Share) -> Debts:
+    """What is owed when `share` is booked; which lines, only they know, if it names no fee."""
+    debts = share.before
     balance = None if debts.balance is None else debts.balance - share.amount
     if debts.lines is None or not share.fee_id:
         return Debts(balance)

@@ -21,7 +21,14 @@ from sip2gw.backend.base import Begun, PaymentOrder, PaymentOutcome, PaymentResu
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import exports
-from sip2gw.backend.sql.money.ledger import holder_of, load_payment, post, refused, till_of
+from sip2gw.backend.sql.money.ledger import (
+    holder_of,
+    load_payment,
+    payment_of,
+    post,
+    refused,
+    till_of,
+)
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import (
     list_text,
@@ -54,12 +61,12 @@ SEND_SHARE = """
 END_SHARE = """
     UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
     WHERE payment_id = ? AND position = ? AND state = 'sent'
-    RETURNING account, amount, debtor_id, relation, till"""
+    RETURNING account, till, fee_id, debtor_id, relation, amount"""
 BOOK_AFTER_ALL = """
     UPDATE payment_share SET state = 'booked', ended = ?
     WHERE payment_id = ? AND position = ? AND state = 'refused' AND settled IS NOT NULL
         AND kept IS NULL
-    RETURNING account, amount, debtor_id, relation, till"""
+    RETURNING account, till, fee_id, debtor_id, relation, amount"""
 """A share that went up and that somebody has settled as not booked."""
 OPEN_AGAIN = """
     UPDATE payment SET status = 'unknown',
@@ -77,10 +84,15 @@ DOUBT_SHARE = """
 RESOLVE_SHARES = """
     UPDATE payment_share SET resolved = ?
     WHERE payment_id = ? AND settled IS NOT NULL AND resolved IS NULL"""
-BOOK = """
+BOOK = fill(
+    """
     UPDATE payment SET status = 'booked', texts = COALESCE(?, texts)
     WHERE id = ? AND status = 'unknown' AND NOT EXISTS
-        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')"""
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')
+    RETURNING (SELECT COUNT(*) FROM payment_share s WHERE s.payment_id = payment.id), {columns}""",
+    columns=", ".join(queries.PAYMENT_COLUMNS),
+)
+"""Gives how many shares there are, too."""
 CLOSE_REST = """
     UPDATE payment_share SET state = 'refused', ended = ?, settled = ?, note = ?
     WHERE payment_id = ? AND state IN ('planned', 'refused')"""
@@ -183,15 +195,15 @@ def _add(
 ) -> Begun | None:
     """Write the payment and its shares, the first one as sent; None, and nothing is written, when
     its key is taken."""
-    # In order, so that no two payments wait for each other.
-    for person in sorted({order.payer_id, *(share.debtor_id for share in shares)}):
-        connection.execute(ADD_PERSON, (person,))
     what = (order.payer_id, order.amount, order.currency, order.payment_type, order.bk)
     begin_ = (order.id, time_text(order.now), order.terminal, *what)
     key = (order.key, order.content, time_text(order.key_expires), order.card)
     row = (*begin_, PaymentStatus.UNKNOWN, list_text(texts), *key, moment_text(order.transacted))
-    if not connection.execute(queries.ADD_PAYMENT, row).rowcount:
+    if not _is_added(connection, row, order.payer_id):
         return None
+    # In order, so that no two payments wait for each other.
+    for person in sorted({share.debtor_id for share in shares} - {order.payer_id}):
+        connection.execute(ADD_PERSON, (person,))
     till = order.account or till_of(order.terminal, order.payment_type)
     begun = Begun(order.id, tuple(enumerate(one_after_the_other(shares, debts))))
     for position, share in begun.shares:
@@ -204,6 +216,15 @@ def _add(
         sending = _sending(share, order.now) if is_sent else (None, None, None)
         connection.execute(ADD_SHARE, (*values, state, *sending))
     return begun
+
+
+def _is_added(connection: Connection, row: Sequence[Any], payer_id: str) -> bool:
+    """Write the row of a payment, unless its key is taken. Nearly always the payer is somebody
+    known, so they are only added when nothing could be written."""
+    if connection.execute(queries.ADD_PAYMENT_OF_KNOWN, (*row, payer_id)).rowcount:
+        return True
+    connection.execute(ADD_PERSON, (payer_id,))
+    return bool(connection.execute(queries.ADD_PAYMENT, row).rowcount)
 
 
 def _again(
@@ -304,11 +325,12 @@ def end(
         _send(connection, payment_id, then, now)
     if settled:
         connection.execute(DOUBT_SHARE, (payment_id, position))
-    if not booked or not _book(connection, payment_id, texts):
+    whole = _book(connection, payment_id, texts) if booked else None
+    if whole is None:
         _note_part(connection, payment_id, position)
     elif position and not settled:  # a retry that has done the rest hears it now
         connection.execute(RESOLVE_SHARES, (time, payment_id))
-    payment = load_payment(connection, payment_id)
+    payment = _in_one_share(whole, ended) or load_payment(connection, payment_id)
     assert payment is not None
     return WriteResult(payment)
 
@@ -322,10 +344,21 @@ def book_kept(connection: Connection, payment_id: str, now: datetime) -> WriteRe
     return ended
 
 
-def _book(connection: Connection, payment_id: str, texts: Sequence[str]) -> bool:
-    """Book the payment if all of its shares are; whether it is new."""
+def _book(connection: Connection, payment_id: str, texts: Sequence[str]) -> Sequence[Any] | None:
+    """Book the payment if all of its shares are; what `BOOK` gives if that is new."""
     values = (list_text(texts) if texts else None, payment_id)
-    return bool(connection.execute(BOOK, values).rowcount)
+    row: Sequence[Any] | None = connection.execute(BOOK, values).fetchone()
+    return row
+
+
+def _in_one_share(whole: Sequence[Any] | None, ended: Sequence[Any] | None) -> Payment | None:
+    """A payment that was booked just now and has one share, as nearly all have: nothing has to be
+    read for it."""
+    if whole is None or ended is None:
+        return None
+    shares, *columns = whole
+    _, _, *line = ended
+    return payment_of([(*columns, *line)]) if shares == 1 else None
 
 
 def _note_part(connection: Connection, payment_id: str, position: int) -> None:
@@ -342,7 +375,7 @@ def _post(
 ) -> None:
     """Put a share that was booked into the ledger: the till has the money, the library's account
     at their side is worth so much less."""
-    account, amount, debtor_id, relation, till = ended
+    account, till, _, debtor_id, relation, amount = ended
     entries = (
         (f"library:{account}", -amount, None, debtor_id, relation),
         (till, amount, None, debtor_id, relation),
