@@ -10,7 +10,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from sip2gw.authentication.pending import as_if_told
-from sip2gw.authentication.snapshots import Snapshots
+from sip2gw.authentication.snapshots import snapshot_of
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.handlers.base import Asked, Session
@@ -40,7 +40,6 @@ class Asking:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._snapshots = Snapshots()
 
     @abstractmethod
     async def ask(self, session: Session, request: Question, *, twice: bool = True) -> Asked:
@@ -92,7 +91,7 @@ class Asking:
         pending: tuple[str, ...] = ()
         if may_owe(answer):
             answer, pending = await as_if_told(session, request, answer)
-        record = await self._snapshots.of(session, number, ours, answer)
+        record = await snapshot_of(session, number, ours, answer)
         if pending and record.word is not None:
             record = copied(record, word=replace(record.word, pending=pending))
         return Asked(record, record.card(number), state, answer), record
@@ -132,12 +131,14 @@ def question_of(
     if not (manner.offers_information and is_offered):
         return PatronStatusRequest(
             transaction_date=date,
+            institution_id=manner.institution,
             patron_identifier=number,
             patron_password=pin,
         )
     return PatronInformation(
         transaction_date=date,
         summary=frozenset({fee_list_of(manner.facts)} if with_fees else ()),
+        institution_id=manner.institution,
         patron_identifier=number,
         patron_password=pin,
     )

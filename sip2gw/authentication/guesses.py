@@ -28,7 +28,6 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from sip2gw.backend.base import BackendError, HungUpError
@@ -131,7 +130,8 @@ class Guesses:
         known = self.terminals.of(terminal, self.rules.terminal_failures_max)
         if known.failures and self._too_many(known, now, known.judged):
             return self._judge_in_turn(known, judging)
-        return self._judge_detached(known, judging, crowded=False)
+        known.judged += 1
+        return Detached[T](self.left, known.end).run(judging)
 
     async def _judge_in_turn(self, known: TerminalGuesses, judging: Coroutine[Any, Any, T]) -> T:
         try:
@@ -139,14 +139,8 @@ class Guesses:
         except BaseException:
             judging.close()
             raise
-        return await self._judge_detached(known, judging, crowded=True)
-
-    def _judge_detached(
-        self, known: TerminalGuesses, judging: Coroutine[Any, Any, T], *, crowded: bool
-    ) -> Awaitable[T]:
         known.judged += 1
-        work: Detached[T] = Detached(self.left, partial(known.end, crowded=crowded))
-        return work.run(judging)
+        return await Detached[T](self.left, known.end_turn).run(judging)
 
     def _begin(self, judging: Coroutine[Any, Any, T], place: GuessPlace) -> asyncio.Task[T]:
         begun = asyncio.get_running_loop().create_task(judging)

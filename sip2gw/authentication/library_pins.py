@@ -164,13 +164,17 @@ class LibraryPins:
         while True:
             numbers = self._numbers(guess)
             names = _spellings(numbers)
-            has_waited = await turns.take(names)
+            has_waited = not turns.take_free(names) and await turns.take(names)
             try:
                 # Whoever had the turn before may have been told of another number.
                 if has_waited and numbers != self._numbers(guess):
                     continue
                 counted = _Counted(self, guess, names, numbers)
-                if await counted.are_locked(names):
+                if guess.store_away:
+                    is_locked = counted.take_in(names, [FailedPins()] * len(names))
+                else:
+                    is_locked = counted.take_in(names, await self.backend.failed_pins(names))
+                if is_locked:
                     state, verdict = _LOCKED, None
                 elif recall is not None and (known := recall()) is not None:
                     return _OK if known.right else _WRONG, known
@@ -210,8 +214,10 @@ class LibraryPins:
         if self._unanswered and not guess.store_away:
             self._unanswered.pop(self._question(guess), None)
         named = verdict.patron_id
-        self.learn(guess.number, named)
-        if counted.is_elsewhere(named) and await counted.is_locked_too(named):
+        if named != guess.number:
+            self.learn(guess.number, named)
+        # Under another number it is not counted yet.
+        if named and named not in counted.numbers and await counted.is_locked_too(named):
             await self._lock_too(counted)
             return _LOCKED, None
         if verdict.right and verdict.by_deed:
@@ -271,6 +277,8 @@ class LibraryPins:
 class _Counted:
     """One guess, and where it has been counted already."""
 
+    __slots__ = ("_most", "_pins", "_reserved", "_stored", "failed", "guess", "names", "numbers")
+
     def __init__(
         self, pins: LibraryPins, guess: LibraryGuess, names: list[str], numbers: list[str]
     ) -> None:
@@ -285,31 +293,17 @@ class _Counted:
         self._reserved: set[str] = set()
         self._most: int | None = None
 
-    async def are_locked(self, names: list[str]) -> bool:
-        """Whether the PIN is locked under any of `names`."""
-        guess = self.guess
-        if guess.store_away:
-            stored: Sequence[FailedPins] = [FailedPins()] * len(names)
-        else:
-            stored = await self._pins.backend.failed_pins(names)
-        is_locked = False
+    def take_in(self, names: Sequence[str], stored: Sequence[FailedPins]) -> bool:
+        """Note what the store has counted under `names`; whether the PIN is locked under any."""
+        guesses, is_locked = self._pins.guesses, False
         for name, counted in zip(names, stored, strict=True):
-            is_locked |= self._take_in(name, counted)
+            self._stored[name] = counted
+            if not (counted.failures or counted.locked_until or guesses.unwritten):
+                continue  # nothing is counted anywhere, as nearly always
+            if guesses.has_failed(name, counted):
+                self.failed.append(name)
+            is_locked |= guesses.is_locked(name, counted, self.guess.now)
         return is_locked
-
-    def _take_in(self, name: str, stored: FailedPins) -> bool:
-        """Note what the store has counted under `name`; whether the PIN is locked."""
-        guesses = self._pins.guesses
-        self._stored[name] = stored
-        if not (stored.failures or stored.locked_until or guesses.unwritten):
-            return False  # nothing is counted anywhere, as nearly always
-        if guesses.has_failed(name, stored):
-            self.failed.append(name)
-        return guesses.is_locked(name, stored, self.guess.now)
-
-    def is_elsewhere(self, patron_id: str) -> bool:
-        """Whether the answer named a patron under whom it is not counted yet."""
-        return bool(patron_id) and patron_id not in self.numbers
 
     async def is_locked_too(self, patron_id: str) -> bool:
         """Whether that patron is locked; from now on it counts there, too."""
@@ -319,9 +313,9 @@ class _Counted:
             return False
         self.names = [*self.names, name]
         try:
-            return await self.are_locked([name])
+            return self.take_in([name], await self._pins.backend.failed_pins([name]))
         except BackendError:
-            self._take_in(name, FailedPins())
+            self.take_in([name], [FailedPins()])
             return False  # memory counts
 
     @property

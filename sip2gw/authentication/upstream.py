@@ -22,6 +22,7 @@ from sip2gw.authentication.asking import (
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
+from sip2gw.authentication.snapshots import snapshot_anew
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
@@ -37,7 +38,7 @@ from sip2gw.protocol.messages import (
     Response,
 )
 from sip2gw.shared.door_memory import Admissions
-from sip2gw.shared.door_questions import DoorQuestions
+from sip2gw.shared.door_questions import DoorQuestion, DoorQuestions
 from sip2gw.shared.pin_guesses import PinGuesses
 
 UNKNOWN_CARDS_MAX = 20_000
@@ -87,7 +88,6 @@ class UpstreamIdentifier(Asking):
 
     def forget(self) -> None:
         """Forget what was answered about patrons lately."""
-        self._snapshots.forget()
         self._questions.forget()
 
     # What handlers ask ----------------------------------------------------------------------------
@@ -105,23 +105,43 @@ class UpstreamIdentifier(Asking):
             LibrarySystemError: it did not answer, or was not asked.
             BackendError: our store failed, so nobody was asked.
         """
-        number, clock = request.patron_identifier, session.services.clock
-        pin, began_s = given_pin(request.patron_password), clock.monotonic()
+        number, terminal = request.patron_identifier, session.terminal
+        pin, clock = given_pin(request.patron_password), session.services.clock
+        began_s, now = clock.monotonic(), clock.now()
         # What the PIN is worth is noted by the handler; this may be too late to hear of it (C94).
         session.note_pin(number, _WRONG if pin else _ABSENT)
-        if number:
-            ours = await self._backend.find_by_card(number)
-            state, verdict = await self._judge(session, request, pin, ours, twice=twice)
-            answer = verdict.answer if verdict is not None else None
-            asked = await self._read(session, request, ours, state, answer)
-            if state is _OK:
-                if pin is not None:
-                    session.verified_pin = self._digest("verified", number, pin)
-                if ours is not None:
-                    self._backend.note_activity(ours.id, clock.now())
+        if not number:
+            if pin:
+                await self._hold_back(session, began_s)
+            return Asked(None, None, _ABSENT, None)
+        ours = await self._backend.find_by_card(number)
+        presented, question = b"", None
+        if pin or terminal.is_door:
+            presented = self._digest("presented", number, pin or "")
+            question = (terminal.name, presented) if terminal.is_door and not twice else None
+        guess = None
+        if pin:
+            known_as = ours.id if ours is not None else None
+            guess = LibraryGuess(number, known_as, pin, terminal.name, now)
+        state, verdict = await self._judge(session, request, guess, question)
+        answer: Any = verdict.answer if verdict is not None else None
+        if (
+            answer is None
+            or state is _WRONG
+            or state is _LOCKED
+            or (state is _ABSENT and says_nothing(answer, with_pin=False))
+        ):
+            asked = self._told_nothing(session, number, ours, state, answer)
         else:
-            asked = Asked(None, None, _ABSENT, None)
-        if pin and asked.pin is not _OK:
+            asked, record = await self._told(session, request, ours, state, answer)
+            if state is _ABSENT:  # else judging the PIN has taught it
+                self._pins.learn(number, record.id)
+            self._admissions.see(record)
+        if state is _OK:
+            session.verified_pin = presented
+            if ours is not None:
+                self._backend.note_activity(ours.id, now)
+        elif pin:
             await self._hold_back(session, began_s)
         return asked
 
@@ -166,7 +186,7 @@ class UpstreamIdentifier(Asking):
         record = self._admissions.holder(number)
         if record is None:
             return
-        now = await self._snapshots.anew(session, number, record)
+        now = await snapshot_anew(session, number, record)
         if now is None:
             self._admissions.forget(record.id)
         else:
@@ -195,7 +215,7 @@ class UpstreamIdentifier(Asking):
         known_as = ours.id if ours is not None else None
         guess = LibraryGuess(number, known_as, pin, terminal.name, clock.now())
         is_verified = session.is_verified(number) and session.verified_pin == self._digest(
-            "verified", number, pin
+            "presented", number, pin
         )
         sending = _Sending(send)
 
@@ -251,36 +271,30 @@ class UpstreamIdentifier(Asking):
         self,
         session: Session,
         request: Question,
-        pin: str | None,
-        ours: PatronRecord | None,
-        *,
-        twice: bool,
+        guess: LibraryGuess | None,
+        question: DoorQuestion | None,
     ) -> Awaitable[tuple[PinState, Verdict | None]]:
         """What the PIN is worth and what was answered; without a verdict nobody was asked."""
-        number, terminal = request.patron_identifier, session.terminal
-        question = None
-        if terminal.is_door and not twice:
-            question = self._digest("door", terminal.name, number, pin or "")
-        if not pin:
+        if guess is None:
             return self._without_pin(session, request, question)
-        known_as = ours.id if ours is not None else None
-        guess = LibraryGuess(number, known_as, pin, terminal.name, session.services.clock.now())
         ask = partial(self._answer, session, request, question)
         recall = partial(self._recall, session, question) if question is not None else None
         return self._pins.judge(guess, ask, recall)
 
     async def _without_pin(
-        self, session: Session, request: Question, question: bytes | None
+        self, session: Session, request: Question, question: DoorQuestion | None
     ) -> tuple[PinState, Verdict | None]:
         kept = self._recall(session, question) if question is not None else None
         return _ABSENT, kept or await self._answer(session, request, question)
 
-    def _recall(self, session: Session, question: bytes) -> Verdict | None:
+    def _recall(self, session: Session, question: DoorQuestion) -> Verdict | None:
         """What was answered to the same question at this door a moment ago."""
         answer = self._questions.recall(question, session.services.clock.monotonic())
         return _verdict(answer) if answer is not None else None
 
-    async def _answer(self, session: Session, request: Question, question: bytes | None) -> Verdict:
+    async def _answer(
+        self, session: Session, request: Question, question: DoorQuestion | None
+    ) -> Verdict:
         """What the library system says to `request`."""
         library, manner = library_behind(session)
         terminal = session.terminal
@@ -314,29 +328,18 @@ class UpstreamIdentifier(Asking):
 
     # Reading --------------------------------------------------------------------------------------
 
-    async def _read(
+    def _told_nothing(
         self,
         session: Session,
-        request: Question,
+        number: str,
         ours: PatronRecord | None,
         state: PinState,
         answer: LibraryAnswer | None,
     ) -> Asked:
-        """What an answer tells. A PIN that is not right lets nobody know more than we do (C112)."""
-        number = request.patron_identifier
-        if (
-            answer is None
-            or state is _WRONG
-            or state is _LOCKED
-            or says_nothing(answer, with_pin=state is not _ABSENT)
-        ):
-            _, manner = library_behind(session)
-            is_unknown = number in self._unknown or not is_exact(number, manner.text)
-            return told_nothing(number, ours, state, answer, is_unknown=is_unknown)
-        asked, record = await self._told(session, request, ours, state, answer)
-        self._pins.learn(number, record.id)
-        self._admissions.see(record)
-        return asked
+        """A PIN that is not right lets nobody know more than we do (C112)."""
+        _, manner = library_behind(session)
+        is_unknown = number in self._unknown or not is_exact(number, manner.text)
+        return told_nothing(number, ours, state, answer, is_unknown=is_unknown)
 
     async def _hold_back(self, session: Session, began_s: float) -> None:
         """Send the failing answer at a moment that reveals nothing (C99)."""

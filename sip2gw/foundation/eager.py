@@ -235,7 +235,8 @@ class Detached(Generic[T]):
                     self._go_on_alone(work, waits_for)
                     raise
         except StopIteration as end:
-            return self._tell(end)
+            result: T = end.value if self._joined is None else self._tell(end)
+            return result
         except BaseException as error:
             if not has_left:
                 self._fail(error)

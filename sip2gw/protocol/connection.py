@@ -406,8 +406,8 @@ class ClientConnection:
         """Whether more has come than what `next_body` gave, line ends not counted."""
         return self._frames.partial
 
-    def next_body(self) -> bytes | None:
-        """The body of the next frame, or None until more data comes.
+    def next_body(self, data: bytes = b"") -> bytes | None:
+        """The body of the next frame after `data` has come, or None until more does.
 
         Stricter than `next_response`, for lines that several users share: with checksums an answer
         must have the AY of the request. A 96, which has none, is given out like an answer.
@@ -416,6 +416,8 @@ class ClientConnection:
             StrangeAnswerError: it is damaged, or answers another request; close the line.
             FrameTooLongError: as `next_response`.
         """
+        if data:
+            self._frames.feed(data)
         frame = self._frames.next_frame()
         if frame is None:
             return None

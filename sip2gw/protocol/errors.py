@@ -29,6 +29,13 @@ class StrangeAnswerError(ProtocolError):
         super().__init__("not an answer to the request")
 
 
+class AnotherPatronError(ProtocolError):
+    """An answer of the right type about the right item, but not about the patron."""
+
+    def __init__(self) -> None:
+        super().__init__("an answer about another patron")
+
+
 class FrameTooLongError(ProtocolError):
     """A frame, or what has come of one so far, is longer than the limit (B3)."""
 

@@ -36,20 +36,18 @@ class FrameBuffer:
         if self._whole is not None:
             self._data += self._whole + b"\r"
             self._whole = None
-        elif not self._data and self._is_whole(data):
-            self._whole = data[:-1]
-            return
+        elif not self._data:
+            end = len(data) - 1
+            # One frame with a CR after it.
+            if (
+                0 < end <= self._frame_bytes_max
+                and data.find(b"\r") == end
+                and data[0] not in _JUNK
+                and b"\n" not in data
+            ):
+                self._whole = data[:end]
+                return
         self._data += data
-
-    def _is_whole(self, data: bytes) -> bool:
-        """Whether `data` is one frame with a CR after it."""
-        end = len(data) - 1
-        return (
-            0 < end <= self._frame_bytes_max
-            and data.find(b"\r") == end
-            and data[0] not in _JUNK
-            and b"\n" not in data
-        )
 
     def next_frame(self) -> bytes | None:
         """The next complete frame, or None until more arrives.
@@ -81,9 +79,11 @@ class FrameBuffer:
     @property
     def partial(self) -> bool:
         """Whether a frame has begun but not ended; leading junk alone is not a frame."""
-        if self._data and not self._searched:
+        if not self._data:
+            return self._whole is not None
+        if not self._searched:
             self._skip_junk()
-        return bool(self._data) or self._whole is not None
+        return bool(self._data)
 
     def _skip_junk(self) -> None:
         if not self._data or self._data[0] not in _JUNK:

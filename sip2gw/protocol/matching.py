@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sip2gw.protocol.errors import AnotherPatronError, StrangeAnswerError
 from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Message
@@ -64,6 +65,19 @@ class Asked(NamedTuple):
         if patron and not aliases and _differs(_PATRON, patron, answer, kind):
             return False
         return not (item and _differs(_ITEM, item, answer, kind))
+
+    def insist(self, answer: bytes, *, aliases: bool) -> None:
+        """Raise unless `is_answered_by`.
+
+        Raises:
+            AnotherPatronError: only the patron is another one.
+            StrangeAnswerError: it is the answer to something else.
+        """
+        if self.is_answered_by(answer, aliases=aliases):
+            return
+        if self.is_answered_by(answer, aliases=True):
+            raise AnotherPatronError
+        raise StrangeAnswerError
 
 
 _UNKNOWN = Asked(None)

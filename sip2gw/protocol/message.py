@@ -13,8 +13,18 @@ from sip2gw.protocol.layout import layout_of
 M = TypeVar("M", bound="Message")
 
 
+class Room:
+    """Has room for what a reader derives from a message that nobody may change any more.
+
+    It is empty at first, and in every copy: it says nothing about the message.
+    """
+
+    __slots__ = ("kept",)
+    kept: Any
+
+
 @dataclass(slots=True, repr=False)
-class Message:
+class Message(Room):
     """A message of either side. `repr` shows no sensitive value and no unknown field (B16)."""
 
     code: ClassVar[str]

@@ -8,15 +8,15 @@ from typing import Any
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.message import Response
+from sip2gw.protocol.message import Message, Response
 from sip2gw.protocol.wire import WireFormat
 
 _DATE = "transaction_date"
 
 
 @cache
-def date_place(kind: type[Response]) -> slice:
-    """Where the transaction date stands in the body of a response.
+def date_place(kind: type[Message]) -> slice:
+    """Where the transaction date stands in the body of a message.
 
     Raises:
         LookupError: it has none.

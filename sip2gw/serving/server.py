@@ -61,7 +61,7 @@ class TerminalServer:
     @property
     def request_timeout_s(self) -> float:
         """Seconds until a request is refused as late."""
-        return self.config.server.request_timeout_s
+        return self.gateway.site.config.server.request_timeout_s
 
     def start(self) -> None:
         """Look after time-outs from now on."""

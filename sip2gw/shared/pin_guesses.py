@@ -45,11 +45,14 @@ class TerminalGuesses:
         """Whether there were at least this many failures within the last `window_s`."""
         return len(self.failures) >= times and now - self.failures[-times] <= window_s
 
-    def end(self, *, crowded: bool) -> None:
-        """A guess has its result; `crowded`: it had a turn."""
+    def end(self) -> None:
+        """A guess has its result."""
         self.judged -= 1
-        if crowded:
-            self.turn.release()
+
+    def end_turn(self) -> None:
+        """The same for one that had a turn."""
+        self.judged -= 1
+        self.turn.release()
 
 
 class GuessPlace(Protocol):
@@ -65,7 +68,10 @@ class _Place:
     crowded: bool
 
     def leave(self) -> None:
-        self.guesses.end(crowded=self.crowded)
+        if self.crowded:
+            self.guesses.end_turn()
+        else:
+            self.guesses.end()
 
 
 class PinGuesses:

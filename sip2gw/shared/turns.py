@@ -19,6 +19,16 @@ class NameTurns:
         self._taken: dict[str, deque[asyncio.Future[None]] | None] = {}
         """Who waits for each; None: nobody yet."""
 
+    def take_free(self, names: Sequence[str]) -> bool:
+        """Take the turn of each of `names` if nobody has any of them; whether that was so."""
+        taken = self._taken
+        for name in names:
+            if name in taken:
+                return False
+        for name in names:
+            taken[name] = None
+        return True
+
     async def take(self, names: Sequence[str]) -> bool:
         """Wait for the turn of each of `names`; whether that took any time.
 

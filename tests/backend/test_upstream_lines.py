@@ -733,6 +733,30 @@ async def test_after_a_minute_a_session_takes_any_line(client, library):
     assert lines(library) == "abb"
 
 
+async def test_the_next_patron_of_a_session_takes_no_line_that_is_in_use(client, library):
+    lease = Lease()
+    await client.status("2100", "a", lease=lease)
+    held = lease.line
+    client._pools["default"]._send_ours(held, ScStatus())  # it is kept alive at this moment
+    client._pools["default"]._idle.remove(held)
+    same = client.ask("default", "a", ItemInformation(item_identifier="I"), lease=lease)
+    assert lease.line is held, "it may be the same patron's"
+    await same
+    await client.until(lambda: held.job is None)
+    client._pools["default"]._send_ours(held, ScStatus())
+    client._pools["default"]._idle.remove(held)
+    asking = client.ask("default", "a", asks("2101"), lease=lease)
+    assert (lease.line, held.lease) == (None, None)
+    await asking
+    assert lease.line is not held
+
+
+async def test_b16_a_question_is_forgotten_soon_after_its_answer(client):
+    await client.status("2100")
+    client.sweep()
+    assert not client._pools["default"]._due
+
+
 async def test_who_waits_takes_a_leased_line_and_the_lease_is_over(client, library):
     one, two = Lease(), Lease()
     await client.status("2100", "a", lease=one)

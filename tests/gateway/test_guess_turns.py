@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
+from sip2gw.shared.together.courier import Courier, Wire
+from sip2gw.shared.together.guesses import JointTurns
 from sip2gw.shared.turns import NameTurns
 
 
@@ -88,3 +91,20 @@ async def test_inside_nobody_else_guesses() -> None:
         assert queue.order == []
     await a_few_turns()
     assert queue.order == ["other"]
+
+
+async def test_a_free_turn_is_taken_without_waiting() -> None:
+    queue = Queue()
+    assert queue.turns.take_free(["91", "92"])
+    assert not queue.turns.take_free(["90", "92"]), "somebody has that of 92"
+    queue.guess("next", "92")
+    await a_few_turns()
+    queue.turns.release(["91", "92"])
+    assert not queue.turns.take_free(["92"]), "who waited comes first"
+    assert queue.turns.take_free(["90", "91"]), "in vain nothing was taken"
+    await a_few_turns()
+    assert queue.order == ["next"]
+
+
+def test_among_workers_only_the_parent_knows_which_turns_are_free() -> None:
+    assert not JointTurns(Courier(cast("Wire", None))).take_free(["91"])

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from harness import CONFIG, running
 
-from sip2gw.authentication.snapshots import Snapshots
+from sip2gw.authentication.snapshots import snapshot_of
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Membership, PatronRecord
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.encoding import text_encoding
+from sip2gw.protocol.message import copied
 from sip2gw.protocol.messages import PatronInformationResponse
 
 MANNER = UpstreamManner(
@@ -38,51 +39,55 @@ async def session(tmp_path):
 
 
 async def test_the_same_answer_gives_the_same_snapshot(session):
-    kept, answer = Snapshots(), says()
-    first = await kept.of(session, "91", None, answer)
+    answer = says()
+    first = await snapshot_of(session, "91", None, answer)
     assert first.name == "Jan"
-    assert await kept.of(session, "91", None, answer) is first
+    assert await snapshot_of(session, "91", None, answer) is first
 
 
 async def test_another_answer_or_card_gives_another(session):
-    kept, answer = Snapshots(), says()
-    first = await kept.of(session, "91", None, answer)
-    assert (await kept.of(session, "91", None, says(fee_amount="1.00"))).fees
-    assert (await kept.of(session, "92", None, answer)).card("92") is not None
+    answer = says()
+    first = await snapshot_of(session, "91", None, answer)
+    assert (await snapshot_of(session, "91", None, says(fee_amount="1.00"))).fees
+    assert (await snapshot_of(session, "92", None, answer)).card("92") is not None
     assert first.card("92") is None
 
 
 async def test_what_our_store_knows_now_counts(session):
-    kept, answer = Snapshots(), says()
-    first = await kept.of(session, "91", None, answer)
+    answer = says()
+    first = await snapshot_of(session, "91", None, answer)
     ours = PatronRecord("91", "", language="nl")
-    second = await kept.of(session, "91", ours, answer)
+    second = await snapshot_of(session, "91", ours, answer)
     assert (first.language, second.language) == (None, "nl")
-    assert await kept.of(session, "91", ours, answer) is second
+    assert await snapshot_of(session, "91", ours, answer) is second
 
 
 async def test_a_membership_that_is_defined_now_counts(session, monkeypatch):
-    kept, answer = Snapshots(), says(patron_class="777")
-    assert (await kept.of(session, "91", None, answer)).membership == Membership("777", "777", 0)
+    answer = says(patron_class="777")
+    assert (await snapshot_of(session, "91", None, answer)).membership == Membership(
+        "777", "777", 0
+    )
     adult = Membership("777", "Adult", 3)
 
     async def defined(code):
         return adult
 
     monkeypatch.setattr(session.services.backend, "find_membership", defined)
-    assert (await kept.of(session, "91", None, answer)).membership is adult
+    assert (await snapshot_of(session, "91", None, answer)).membership is adult
 
 
 async def test_another_reading_gives_another(session):
-    kept, answer = Snapshots(), says(patron_class="201")
-    assert (await kept.of(session, "91", None, answer)).membership is not None
+    answer = says(patron_class="201")
+    assert (await snapshot_of(session, "91", None, answer)).membership is not None
     unmapped = replace(session.terminal, upstream=replace(MANNER, facts=FactRules()))
     session.terminal = unmapped
-    assert (await kept.of(session, "91", None, answer)).membership is None
+    assert (await snapshot_of(session, "91", None, answer)).membership is None
 
 
-async def test_what_is_forgotten_is_made_anew(session):
-    kept, answer = Snapshots(), says()
-    first = await kept.of(session, "91", None, answer)
-    kept.forget()
-    assert await kept.of(session, "91", None, answer) is not first
+async def test_a_copy_of_an_answer_begins_with_nothing(session):
+    answer = says()
+    first = await snapshot_of(session, "91", None, answer)
+    for copy in (copied(answer), replace(answer)):
+        assert copy == answer
+        assert await snapshot_of(session, "91", None, copy) is not first
+    assert await snapshot_of(session, "91", None, answer) is first

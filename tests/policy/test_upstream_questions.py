@@ -58,3 +58,24 @@ def test_bytes_that_one_side_does_not_know_are_kept():
     assert carried([("XA", "éˇ".encode() + b"\xff")], UTF8, CP850) == [
         ("XA", b"\x82" + "ˇ".encode() + b"\xff")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "knows_fw_b", "is_as_it_is"),
+    [
+        (ASKED_23, False, True),
+        (ASKED_63, True, True),
+        (ASKED_63.replace("FWB|", ""), False, True),
+        (ASKED_63, False, False),
+        (ASKED_63.replace("HUB", "HUBS"), True, False),
+        (ASKED_63.replace("AD1234", "AD  "), True, False),
+        (ASKED_23 + "XAx|", True, False),
+    ],
+)
+def test_what_need_not_be_changed_goes_up_as_it_is(text, knows_fw_b, is_as_it_is):
+    request = parse_request(text.encode(), WireFormat())
+    assert isinstance(request, PatronStatusRequest | PatronInformation)
+    before = serialise(request, WireFormat())
+    went = going_up(request, "HUB", CP850, UTF8, knows_fw_b=knows_fw_b)
+    assert (went is request) == is_as_it_is
+    assert serialise(request, WireFormat()) == before, "the terminal's own is never changed"

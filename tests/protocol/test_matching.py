@@ -2,6 +2,7 @@
 
 import pytest
 
+from sip2gw.protocol.errors import AnotherPatronError, StrangeAnswerError
 from sip2gw.protocol.matching import asked_by
 
 ASKED = b"23001" + b" " * 18 + b"AOHUB|AA2100|AC|AD|"
@@ -53,3 +54,13 @@ def test_with_aliases_only_the_item_counts():
 def test_what_a_request_is_about(request_, patron, item):
     asked = asked_by(request_)
     assert (asked.patron, asked.item) == (patron, item)
+
+
+def test_what_cannot_be_the_answer_is_an_error():
+    asked = asked_by(ASKED)
+    asked.insist(HEAD + b"AA2100|", aliases=False)
+    asked.insist(HEAD + b"AA2101|", aliases=True)
+    with pytest.raises(AnotherPatronError):
+        asked.insist(HEAD + b"AA2101|", aliases=False)
+    with pytest.raises(StrangeAnswerError):
+        asked.insist(b"64" + HEAD[2:] + b"AA2100|", aliases=True)

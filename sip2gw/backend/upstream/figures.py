@@ -42,18 +42,15 @@ class Figures:
 
     def answered(self, body: bytes, seconds: float, *, is_ours: bool) -> None:
         """The request `body` was answered so many seconds after it was sent."""
-        self._count(body, "ok")
-        self._numbers.seconds.observe(seconds)
+        numbers = self._numbers
+        numbers.requests[_message(body), "ok"] += 1
+        numbers.seconds.observe(seconds)
         if not is_ours:
             self._latencies_s.append(seconds)
 
     def failed(self, body: bytes, error: type[LibrarySystemError]) -> None:
         """The request `body` was not answered."""
-        self._count(body, _OUTCOMES[error])
-
-    def _count(self, body: bytes, outcome: str) -> None:
-        message = _MESSAGES.get(body[:COMMAND_WIDTH], _OTHER_MESSAGES)
-        self._numbers.requests[message, outcome] += 1
+        self._numbers.requests[_message(body), _OUTCOMES[error]] += 1
 
     def measure(
         self, *, idle: int, busy: int, opening: int, breaker_open: bool, last_answer: float
@@ -81,3 +78,8 @@ class Figures:
         if not self._latencies_s:
             return None
         return round(statistics.median(self._latencies_s) * 1000, 1)
+
+
+def _message(body: bytes) -> str:
+    """The label of the request `body`."""
+    return _MESSAGES.get(body[:COMMAND_WIDTH], _OTHER_MESSAGES)

@@ -13,25 +13,24 @@ _END = EndPatronSession.code.encode()
 def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
     """The line of `owner` that the session of `job` has leased, if it is free.
 
-    A lease that is over is ended. If that is because of another patron, the line is at hand all the
-    same: it is nobody's now.
+    Another patron goes on with it: nobody else needs it now. A lease that is over is ended, and so
+    is that of another patron whose line is in use.
     """
     lease = job.lease
     if lease is None or lease.line is None:
         return None
     line: Line = lease.line
-    card = job.asked.patron
     is_here = line.owner is owner and not line.is_over and now < lease.until_s
+    if is_here and line.is_idle:
+        return line
+    card = job.asked.patron
     if not is_here or (card and card != lease.card):
         end(lease)
-    return line if is_here and line.is_idle else None
+    return None
 
 
-def served(job: Job, line: Line, now: float) -> None:
-    """`job` was answered on `line`: begin a lease, go on with it, or end it."""
-    lease = job.lease
-    if lease is None:
-        return
+def served(lease: Lease, job: Job, line: Line, now: float) -> None:
+    """`job` was answered on `line`: begin its lease, go on with it, or end it."""
     card = job.asked.patron
     if job.body.startswith(_END) or line.is_over:
         end(lease)

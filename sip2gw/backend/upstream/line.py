@@ -12,7 +12,7 @@ from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.upstream import Account
 from sip2gw.foundation.eager import OneWait
 from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
-from sip2gw.protocol.errors import ProtocolError
+from sip2gw.protocol.errors import AnotherPatronError, ProtocolError
 from sip2gw.protocol.matching import asked_by
 from sip2gw.protocol.messages import AcsStatus
 from sip2gw.protocol.wire import UNCUT, WireFormat
@@ -34,10 +34,6 @@ def wire_format(account: Account) -> WireFormat:
         value_bytes_max=UNCUT,
         keeps_bytes=True,
     )
-
-
-class _AnotherPatronError(ProtocolError):
-    """An answer of the right type about the right item, but not about the patron."""
 
 
 class Job:
@@ -147,7 +143,7 @@ class Line(asyncio.Protocol):
         self, owner: Owner, account: Account, wire: WireFormat, readings: Readings
     ) -> None:
         self.owner = owner
-        self._read = readings.read
+        self._readings = readings
         self._aliases = account.aliases
         self._checksum = account.checksums != "none"
         self._client = ClientConnection(
@@ -193,31 +189,37 @@ class Line(asyncio.Protocol):
                 self._break(End.STRANGE)
             return
         try:
-            self._receive(job, data)
-        except _AnotherPatronError:
+            answer = self._answer(job, data)
+        except AnotherPatronError:
             self._break(End.MISTAKEN)
         except ProtocolError:
             self._break(End.STRANGE)
+        else:
+            if answer is not None:
+                self.job = None
+                if self._client.has_more:
+                    self.end()
+                self.owner.answered(self, job, answer)
 
-    def _receive(self, job: Job, data: bytes) -> None:
-        """Raises ProtocolError if it cannot be the answer to `job`, or is one too often."""
+    def _answer(self, job: Job, data: bytes) -> Any:
+        """The answer to `job`, if it is whole now.
+
+        Raises:
+            ProtocolError: `data` cannot be that, or asks for the request once too often.
+        """
         client = self._client
         if b"\0" in data:
             raise ProtocolError("a NUL")
-        client.receive(data)
-        while (body := client.next_body()) == RESEND_BODY:
+        body = client.next_body(data)
+        while body == RESEND_BODY:
             self._resend()
+            body = client.next_body()
         if body is None:
-            return
-        if not job.asked.is_answered_by(body, aliases=self._aliases):
-            if job.asked.is_answered_by(body, aliases=True):
-                raise _AnotherPatronError
-            raise ProtocolError("the answer to something else")
-        answer = self._read(body) if job.typed else body
-        self.job = None
-        if client.has_more:
-            self.end()
-        self.owner.answered(self, job, answer)
+            return None
+        if job.typed:
+            return self._readings.answer(job.body, job.asked, body)
+        job.asked.insist(body, aliases=self._aliases)
+        return body
 
     def _resend(self) -> None:
         self._resends += 1

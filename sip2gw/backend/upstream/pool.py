@@ -62,7 +62,7 @@ class Pool:
         self._account = account
         self._clock = clock
         self._wire = wire_format(account)
-        self._readings = Readings(self._wire)
+        self._readings = Readings(self._wire, aliases=account.aliases)
         self._tls = client_context(account.tls) if account.tls is not None else None
         self._figures = Figures(account.name, metrics, log)
         self._log = log
@@ -123,7 +123,11 @@ class Pool:
         if self._is_closed or not self._breaker.is_closed:
             self._figures.failed(body, NotAskedError)
             raise NotAskedError
-        line = leases.leased_line(job, self, now) or self._free_line(now)
+        line = None
+        if lease is not None:
+            line = leases.leased_line(job, self, now)
+        if line is None:
+            line = self._free_line(now)
         if line is not None:
             is_taken = line.lease is not None and line.lease is not lease
             self._idle.remove(line)
@@ -180,20 +184,19 @@ class Pool:
     def answered(self, line: Line, job: Job, answer: Any) -> None:
         """The owner of a line: see `line.Owner`."""
         now = self._clock.monotonic()
-        self._figures.answered(job.body, now - line.used_at, is_ours=job.is_ours)
-        self._pace.took(now - line.used_at, now)
+        took_s = now - line.used_at
+        self._figures.answered(job.body, took_s, is_ours=job.is_ours)
+        self._pace.took(took_s, now)
         self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
             line.status = answer
             if line.is_ready:
                 self._learn(answer)
-        if line.is_ready:
-            for backoff in (self._opening_backoff, self._refused_backoff):
-                if backoff.has_grown:
-                    backoff.reset()
+        if line.is_ready and (self._opening_backoff.has_grown or self._refused_backoff.has_grown):
+            self._opening_backoff.reset()
+            self._refused_backoff.reset()
         if not job.is_ours:
             self._served(line, job, now)
-        self._forget_done()
         if line.is_over:
             self._lost(line)
         elif line.is_ready:
@@ -203,7 +206,8 @@ class Pool:
 
     def _served(self, line: Line, job: Job, now: float) -> None:
         line.has_served = True
-        leases.served(job, line, now)
+        if job.lease is not None:
+            leases.served(job.lease, job, line, now)
         if not self._breaker.is_well:
             was_away = self.is_away
             self._breaker.answered()

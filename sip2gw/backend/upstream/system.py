@@ -20,39 +20,36 @@ SWEEP_S = 0.1
 """How often is looked for what is late."""
 
 
+class _Pools(dict[str, Pool]):
+    """The pools of the accounts with which the gateway was started."""
+
+    def __missing__(self, account: str) -> Pool:
+        """One that a reload has added counts from the next start on (C113): nobody is asked."""
+        raise NotAskedError
+
+
 class Sip2System:
     """The accounts, each with a pool of its own."""
 
     def __init__(
         self, accounts: Mapping[str, Account], metrics: Metrics, clock: Clock, log: Log
     ) -> None:
-        self._pools = {
-            name: Pool(account, metrics, clock, log) for name, account in accounts.items()
-        }
+        self._pools = _Pools(
+            (name, Pool(account, metrics, clock, log)) for name, account in accounts.items()
+        )
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(
         self, account: str, terminal: str, request: Request, lease: Lease | None = None
     ) -> Awaitable[Response]:
         """See `LibrarySystem.ask`."""
-        return self._pool(account).ask(terminal, request, lease)
+        return self._pools[account].ask(terminal, request, lease)
 
     def pass_on(
         self, account: str, terminal: str, body: bytes, lease: Lease | None = None
     ) -> Awaitable[bytes]:
         """See `LibrarySystem.pass_on`."""
-        return self._pool(account).pass_on(terminal, body, lease)
-
-    def _pool(self, account: str) -> Pool:
-        """The pool of an account; one that a reload has added counts from the next start on (C113).
-
-        Raises:
-            NotAskedError: the gateway was started without this account.
-        """
-        pool = self._pools.get(account)
-        if pool is None:
-            raise NotAskedError
-        return pool
+        return self._pools[account].pass_on(terminal, body, lease)
 
     def release(self, lease: Lease) -> None:
         """See `LibrarySystem.release`."""

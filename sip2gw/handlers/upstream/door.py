@@ -11,8 +11,9 @@ from sip2gw.backend.base import BackendError
 from sip2gw.handlers import door as ours
 from sip2gw.handlers.base import Answer, Handler, Session
 from sip2gw.handlers.entry import decide_entry
+from sip2gw.handlers.patron import present
 from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_unoffered
-from sip2gw.handlers.upstream.patron import PatronRequest, ask, tell
+from sip2gw.handlers.upstream.patron import PatronRequest, tell
 
 
 def patron_status(session: Session, request: PatronRequest) -> Awaitable[Answer]:
@@ -59,7 +60,10 @@ async def _tell_facts(session: Session, request: PatronRequest) -> Answer:
     """Their answer with ours laid over it; what we would have decided is recorded (B33)."""
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
-    presented, theirs = await ask(session, request, session.terminal.door.require_pin)
+    asked = await identifier_of(session).ask(session, request)
+    number, pin = request.patron_identifier, request.patron_password
+    required = session.terminal.door.require_pin
+    presented = present(session, number, pin, asked.record, asked.card, asked.pin, required)
     _, decision = await decide_entry(session, presented)
-    answer = tell(session, request, presented, theirs)
+    answer = tell(session, request, presented, asked.response)
     return ours.tell_facts(session, presented, decision, answer)

@@ -37,11 +37,16 @@ async def patron(session: Session, request: PatronRequest) -> Answer:
     """Answer a 23 or 63 with what the library system says of the patron."""
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
-    presented, theirs = await ask(session, request, session.terminal.identification.pin_required)
-    answer = tell(session, request, presented, theirs)
-    record, response = presented.shown, answer.response
-    if record is None or theirs is None or answer.written is not None:
+    asked = await identifier_of(session).ask(session, request)
+    number, pin = request.patron_identifier, request.patron_password
+    required = session.terminal.identification.pin_required
+    presented = present(session, number, pin, asked.record, asked.card, asked.pin, required)
+    answer = tell(session, request, presented, asked.response)
+    if answer.written is not None:
         return answer  # bytes are kept only where nothing may be added
+    record, response = presented.shown, answer.response
+    if record is None or asked.response is None:
+        return answer
     assert isinstance(response, PatronStatusResponse | PatronInformationResponse)
     if isinstance(response, PatronInformationResponse):
         await _list_for_authorisers(session, request, response)
@@ -66,20 +71,6 @@ async def _list_for_authorisers(
         async for authoriser in authorisers_of(session, request.patron_identifier, None):
             response.charged_items += authoriser.charged_items
             response.charged_items_count += len(authoriser.charged_items)
-
-
-async def ask(
-    session: Session, request: PatronRequest, pin_required: bool
-) -> tuple[PresentedCard, PatronResponse | None]:
-    """What may be shown here of the card's holder, and what the library system answered.
-
-    Raises:
-        LibrarySystemError: it did not answer.
-    """
-    number, pin = request.patron_identifier, request.patron_password
-    asked = await identifier_of(session).ask(session, request)
-    presented = present(session, number, pin, asked.record, asked.card, asked.pin, pin_required)
-    return presented, asked.response
 
 
 def tell(

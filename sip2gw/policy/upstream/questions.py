@@ -50,18 +50,23 @@ def going_up(
     *,
     knows_fw_b: bool,
 ) -> PatronQuestion | None:
-    """`request` in the account's name, from the terminal's encoding to the account's.
+    """`request` in the account's name, from the terminal's encoding to the account's; itself if it
+    need not be changed.
 
     Returns:
         None when card number or PIN have characters that `target` lacks: no card there has such a
         number, and no PIN is right that they cannot write.
     """
     pin = given_pin(request.patron_password)
-    if not is_exact(request.patron_identifier, target) or (pin and not is_exact(pin, target)):
+    if not is_exact(request.patron_identifier + (pin or ""), target):
         return None
+    unknown = request.extra_fields
+    drops_reason = not knows_fw_b and getattr(request, "fetch_reason", None) is not None
+    is_in_our_name = request.institution_id == institution and request.patron_password == pin
+    if is_in_our_name and not unknown and not drops_reason:
+        return request
     up = copied(request)
     up.institution_id, up.patron_password = institution, pin
-    unknown = request.extra_fields
     if unknown:
         theirs = [field for field in unknown if field[0] not in OURS]
         up.extra_fields = carried(theirs, source, target)

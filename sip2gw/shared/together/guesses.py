@@ -60,6 +60,10 @@ class JointTurns(NameTurns):
         super().__init__()
         self._courier = courier
 
+    def take_free(self, names: Sequence[str]) -> bool:
+        """Never: only the parent knows who has a turn."""
+        return False
+
     async def take(self, names: Sequence[str]) -> bool:
         """See `NameTurns`."""
         await super().take(names)
