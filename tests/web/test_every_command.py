@@ -12,11 +12,6 @@ from sip2gw.web.api.app import application, description
 WITH_FILES = {"import", "export"}
 """They read and write files of their machine, as large as a library."""
 
-TO_COME = {
-    "maintain": "it may take longer than a request, and the gateway does it each day",
-}
-"""Commands whose resource is not there yet, and why."""
-
 
 def words_of(commands: Any, above: str = "") -> Iterator[str]:
     """The words of each command, down to the last."""
@@ -33,4 +28,4 @@ def test_each_command_but_the_local_ones_has_its_resource() -> None:
     there = {one["x-command"] for operations in described for one in operations.values()}
     wanted = {words for words in words_of(Commands()) if words in ACTIONS} - WITH_FILES
     assert {"payment undo", "support table list", "reload"} <= wanted, "the walk finds commands"
-    assert wanted - there == set(TO_COME), "take out what is there; give what is not a reason"
+    assert wanted - there == set()
