@@ -131,13 +131,9 @@ def confirmation_problem(relation: Relationship, patron_id: str) -> str | None:
     """
     if relation.confirmed:
         return None
-    match relation.proposed_by:
-        case Proposer.STAFF:
-            return "staff have left this open; only they can confirm it"
-        case Proposer.FROM:
-            other = relation.to_id
-        case Proposer.TO:
-            other = relation.from_id
+    if relation.proposed_by is Proposer.STAFF:
+        return "staff have left this open; only they can confirm it"
+    other = relation.to_id if relation.proposed_by is Proposer.FROM else relation.from_id
     return None if patron_id == other else "the other party must say yes to what you have proposed"
 
 

@@ -1,12 +1,15 @@
 """`/maintain`: the same as the command, a portion at a time (B63, B84, B93, C160)."""
 
+from datetime import date
 from typing import Any
 
 import pytest
 from programs import Site
 
 from sip2gw.backend.sql.members import maintenance as batches
+from sip2gw.model.maintenance import Rule, Step
 from sip2gw.staff.forgetting import MAINTENANCE
+from sip2gw.staff.maintenance import Sums, sums_of
 from sip2gw.web.api.resources import maintenance
 
 PAYING: dict[str, Any] = {
@@ -18,18 +21,19 @@ PAYING: dict[str, Any] = {
     "invoicing_method": 1,
     "term_months": 12,
 }
-MEMBER = {"kind": "patron", "membership": "301", "membership_until": "2026-06-14"}
+MEMBER = {"kind": "patron", "membership": "301", "membership_until": "2020-06-14"}
 LIBRARY: list[dict[str, Any]] = [
     PAYING,
     *({**MEMBER, "id": f"P{number}", "name": "Ann"} for number in (1, 2, 3)),
     {"kind": "patron", "id": "P4", "name": "Bob", "membership": "301"},
 ]
-DAY = "2026-06-15"
+DAY = "2020-06-15"
+"""Long ago: what is forgotten by then has nothing of today."""
 RENEWED = {
     "rule": "renewed",
     "from": "301",
     "to": "301",
-    "until": "2027-06-14",
+    "until": "2021-06-14",
     "status": 2,
     "fee": "20.00",
     "notice": None,
@@ -97,6 +101,18 @@ def test_what_may_no_longer_be_kept_is_forgotten_and_a_rehearsal_only_counts_it(
     assert counted[0] == forgotten[0] == before
     assert 2 <= counted[1] < forgotten[1]  # with what the rehearsal itself left
     assert site.audit() == [], "even its own line is older than the day"
+
+
+def test_what_is_given_back_is_no_fee():
+    """B63: the sums of a run keep the two apart, and count each patron once."""
+    day = date(2020, 6, 15)
+    steps = [
+        Step("P1", day, Rule.RENEWED, "301", fee=2000),
+        Step("P1", day, Rule.REFUNDED, "301", fee=-500),
+        Step("P2", day, Rule.REFUNDED, "301", fee=-50, notice="CAO"),
+        Step("P2", day, Rule.ENDED, "301"),
+    ]
+    assert sums_of(steps) == Sums(steps=4, patrons=2, fees=2000, refunds=550, notices=1)
 
 
 @pytest.mark.parametrize("dry", [True, False])
