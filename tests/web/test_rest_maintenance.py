@@ -123,7 +123,7 @@ def test_what_takes_longer_than_a_request_is_done_in_portions(site, monkeypatch,
     portions = [maintain(site, at=DAY, dry_run=dry).json]
     if not dry:
         assert debts(site) == ["20.00", "20.00", "0.00"]
-    while portions[-1]["next"] is not None:
+    while portions[-1]["next"] is not None and len(portions) < 4:
         portions.append(maintain(site, at=DAY, dry_run=dry, cursor=portions[-1]["next"]).json)
     assert [step for portion in portions for step in portion["steps"]] == STEPS
     assert [portion["steps"] for portion in portions][:2] == [STEPS[:2], STEPS[2:]]
