@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -160,31 +160,16 @@ def passing(
     return iter(rows)
 
 
-_DAYS_AGO = {"today": 0, "yesterday": 1}
-
-
-def _read_moment(text: str, zone: tzinfo, option: str) -> tuple[datetime, bool]:
-    """The moment that `text` names, and whether it names a whole day, of which it is the start."""
-    from sip2gw.policy.moments import read_start
-
-    if text in _DAYS_AGO:
-        day = datetime.now(zone).date() - timedelta(days=_DAYS_AGO[text])
-        text = day.isoformat()
-    try:
-        return read_start(text, zone), len(text) == len("YYYY-MM-DD")
-    except ValueError as error:
-        raise UsageError(
-            f"{option} {printable(text)}: {error}; also allowed: today, yesterday"
-        ) from None
-
-
 def read_since(text: str | None, zone: tzinfo, option: str = "--since") -> datetime | None:
     """The moment that `text` names; a date, `today` or `yesterday` means its start (C34).
 
     Raises:
         UsageError: it is neither a date nor a time.
     """
-    return _read_moment(text, zone, option)[0] if text else None
+    from sip2gw.policy import moments
+
+    with _reading(option, text):
+        return moments.read_since(text, zone, _today(zone)) if text else None
 
 
 def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datetime | None:
@@ -193,10 +178,23 @@ def read_until(text: str | None, zone: tzinfo, option: str = "--until") -> datet
     Raises:
         UsageError: it is neither a date nor a time.
     """
-    if not text:
-        return None
-    moment, is_day = _read_moment(text, zone, option)
-    return moment + timedelta(days=1) if is_day else moment
+    from sip2gw.policy import moments
+
+    with _reading(option, text):
+        return moments.read_until(text, zone, _today(zone)) if text else None
+
+
+def _today(zone: tzinfo) -> date:
+    return datetime.now(zone).date()
+
+
+@contextmanager
+def _reading(option: str, text: str | None) -> Iterator[None]:
+    """Name the option whose value cannot be read."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"{option} {printable(text or '')}: {error}") from None
 
 
 def read_day_option(option: str, text: str | None) -> date | None:

@@ -28,7 +28,6 @@ from sip2gw.daemon.chores import ClockChore, StoreChore
 from sip2gw.daemon.ending import Ending
 from sip2gw.daemon.looking import Looker
 from sip2gw.daemon.looking_payments import PaymentLooker
-from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.daemon.outbox import OutboxChore
 from sip2gw.daemon.process import repeated
 from sip2gw.daemon.reloading import show
@@ -50,6 +49,7 @@ from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
 from sip2gw.serving.tls import Contexts, contexts_of
 from sip2gw.shared.state import SharedState
+from sip2gw.staff.forgetting import forget
 
 if TYPE_CHECKING:
     from sip2gw.authentication.upstream import UpstreamIdentifier
@@ -325,9 +325,8 @@ class TerminalSide:
         """Do the daily chores; a failure is logged, and they are tried again the next day."""
         now, done = self.gateway.clock.now(), {}
         try:
-            for chore in MAINTENANCE:
-                limit = chore.limit(self.config, now)
-                done[chore.key] = await chore.do(self.store, limit)
+            async for one in forget(self.store, self.config, now):
+                done[one.chore.key] = one.number
         except BackendError as error:
             self.gateway.backend_failed(error, "maintain")
         else:

@@ -52,6 +52,7 @@ from sip2gw.model.people import (
     Loan,
     Membership,
     PatronRecord,
+    Proposer,
     Relationship,
     RelationshipType,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "PaymentLine",
     "PaymentStatus",
     "Presence",
+    "Proposer",
     "Relationship",
     "RelationshipType",
     "Reveal",

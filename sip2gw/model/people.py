@@ -187,6 +187,17 @@ class Hold:
     expires: datetime | None = None
 
 
+class Proposer(StrEnum):
+    """Who proposed a relationship (B50)."""
+
+    FROM = "from"
+    """The authoriser."""
+    TO = "to"
+    """The authorised person."""
+    STAFF = "staff"
+    """Staff, or an import that does not say who."""
+
+
 @dataclass(frozen=True, slots=True)
 class Relationship:
     """head of family → child, or authoriser → authorised (B49)."""
@@ -197,6 +208,7 @@ class Relationship:
     functions: frozenset[str] = frozenset()
     """For an authorisation: `renew` and/or `pay`; empty for a family."""
     confirmed: bool = True
+    proposed_by: Proposer = Proposer.STAFF
 
     @property
     def key(self) -> tuple[RelationshipType, str, str]:

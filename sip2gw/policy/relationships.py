@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from sip2gw.model import PatronRecord, Relationship, RelationshipType
+from sip2gw.model import PatronRecord, Proposer, Relationship, RelationshipType
 from sip2gw.policy.membership import MembershipState, membership_state
 
 
@@ -29,7 +29,7 @@ FUNCTIONS = ("renew", "pay")
 
 
 def form_problems(relation: Relationship, types: frozenset[RelationshipType]) -> Iterator[str]:
-    """What is wrong with `relation` by itself, regardless of all others (B49)."""
+    """What is wrong with `relation` by itself, regardless of all others (B49, B50)."""
     if relation.type not in types:
         yield f"relationships of type {relation.type} are switched off"
     if relation.from_id == relation.to_id:
@@ -37,6 +37,8 @@ def form_problems(relation: Relationship, types: frozenset[RelationshipType]) ->
     if relation.type is RelationshipType.HEAD_OF_FAMILY:
         if relation.functions:
             yield "`functions` is allowed only with an authorisation"
+        if relation.proposed_by is not Proposer.STAFF:
+            yield "only staff propose a head of family"
     elif not relation.functions:
         yield "an authorisation needs `functions`: renew, pay or both"
 
@@ -118,6 +120,21 @@ def addition_problems(
         if membership_state(party, today) is not MembershipState.VALID
     )
     return problems
+
+
+def confirmation_problem(relation: Relationship, patron_id: str) -> str | None:
+    """Why `patron_id`, one of the two, may not put `relation` in force alone; None: they may (B50).
+
+    Only the other party says yes to what one of them has proposed. What staff have left unconfirmed
+    was proposed by neither, so neither can consent for the other: staff confirm it. To confirm what
+    is in force changes nothing.
+    """
+    if relation.confirmed:
+        return None
+    if relation.proposed_by is Proposer.STAFF:
+        return "staff have left this open; only they can confirm it"
+    other = relation.to_id if relation.proposed_by is Proposer.FROM else relation.from_id
+    return None if patron_id == other else "the other party must say yes to what you have proposed"
 
 
 def is_born_on(record: PatronRecord, day: date) -> bool:

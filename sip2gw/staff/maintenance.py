@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
+
+from typing_extensions import TypedDict
 
 from sip2gw.foundation.words import counted
 from sip2gw.model import Minor, format_amount
 from sip2gw.model.maintenance import Maintained, Rule, Step
+from sip2gw.staff.documents import Person
 
 if TYPE_CHECKING:
     from sip2gw.backend.library import Library
@@ -39,6 +45,40 @@ WORDS = {
 """What each rule does, for people."""
 
 
+StepJson = TypedDict(
+    "StepJson",
+    {
+        "patron": Person,
+        "rule": str,
+        "from": str | None,
+        "to": str | None,
+        "until": str | None,
+        "status": int | None,
+        "fee": str | None,
+        "notice": str | None,
+    },
+)
+"""One step for a patron; null for what does not change (C160)."""
+
+
+class Portion(NamedTuple):
+    """What a run did of all that was due."""
+
+    steps: Sequence[Step]
+    last: str | None
+    """The patron after whom the rest goes on; None: there is no rest."""
+
+
+class Sums(NamedTuple):
+    """Some steps in numbers."""
+
+    steps: int
+    patrons: int
+    fees: Minor
+    refunds: Minor
+    notices: int
+
+
 def occasion_of(config: Config, now: datetime) -> Occasion:
     """A run for the day of `now` in the library's zone."""
     from sip2gw.backend.sql.members.maintenance import Occasion
@@ -59,15 +99,55 @@ async def maintain_memberships(
         BackendError: the store failed; batches that were given out are done, and the rest is done
             by the next run.
     """
-    for batch in store.maintenance_batches(occasion):
-        done = batch.maintained
-        if done and not dry_run:
-            done = await store.maintain_memberships(occasion, batch.after, batch.last)
+    async for _, done in _batches(store, occasion, dry_run=dry_run):
         for one in done:
             yield one
 
 
-def step_json(step: Step, currency: str) -> dict[str, Any]:
+async def maintain_portion(
+    store: Library,
+    occasion: Occasion,
+    after: str = "",
+    *,
+    dry_run: bool,
+    within_s: float,
+    steps_max: int,
+) -> Portion:
+    """Do as much of the same as there is time for, batch by batch, and one batch at least.
+
+    Args:
+        store: has the patrons.
+        occasion: the run.
+        after: those up to this patron are left out.
+        dry_run: only tell.
+        within_s: after so many seconds no further batch begins.
+        steps_max: when there are so many steps, no further batch begins.
+
+    Raises:
+        BackendError: the store failed; some batches may be done, and the next run does the rest.
+    """
+    end, steps = time.monotonic() + within_s, list[Step]()
+    async with aclosing(_batches(store, occasion, after, dry_run=dry_run)) as batches:
+        async for last, done in batches:
+            steps.extend(step for one in done for step in one.steps)
+            if len(steps) >= steps_max or time.monotonic() >= end:
+                return Portion(steps, last)
+    return Portion(steps, None)
+
+
+async def _batches(
+    store: Library, occasion: Occasion, after: str = "", *, dry_run: bool
+) -> AsyncGenerator[tuple[str, Sequence[Maintained]], None]:
+    """What was done, or would be, and the last patron that was looked at."""
+    for batch in store.maintenance_batches(occasion, after):
+        done = batch.maintained
+        if done and not dry_run:
+            done = await store.maintain_memberships(occasion, batch.after, batch.last)
+        yield batch.last, done
+        await asyncio.sleep(0)  # others in this loop have their turn
+
+
+def step_json(step: Step, currency: str) -> StepJson:
     """One step with the keys of `maintain --json` (C160)."""
     return {
         "patron": step.patron_id,
@@ -116,16 +196,24 @@ def _told(step: Step, currency: str) -> str:
     return ", ".join(said)
 
 
-def summary(steps: Iterable[Step], currency: str) -> str:
-    """The sums of a run, in one line."""
-    steps = list(steps)
-    patrons = len({step.patron_id for step in steps})
+def sums_of(steps: Sequence[Step]) -> Sums:
+    """What `steps` come to."""
     fees = [step.fee for step in steps if step.fee is not None]
-    made = sum(fee for fee in fees if fee > 0)
-    back = -sum(fee for fee in fees if fee < 0)
-    notices = sum(step.notice is not None for step in steps)
+    return Sums(
+        steps=len(steps),
+        patrons=len({step.patron_id for step in steps}),
+        fees=sum(fee for fee in fees if fee > 0),
+        refunds=-sum(fee for fee in fees if fee < 0),
+        notices=sum(step.notice is not None for step in steps),
+    )
+
+
+def summary(steps: Sequence[Step], currency: str) -> str:
+    """The sums of a run, in one line."""
+    sums = sums_of(steps)
     return (
-        f"{counted(len(steps), 'step')} for {counted(patrons, 'patron')}, "
-        f"fees {format_amount(made, currency)}, refunds {format_amount(back, currency)}, "
-        f"{counted(notices, 'notice')}"
+        f"{counted(sums.steps, 'step')} for {counted(sums.patrons, 'patron')}, "
+        f"fees {format_amount(sums.fees, currency)}, "
+        f"refunds {format_amount(sums.refunds, currency)}, "
+        f"{counted(sums.notices, 'notice')}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import TypedDict
 
@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 
 RelationshipJson = TypedDict(
     "RelationshipJson",
-    {"type": str, "from": str, "to": str, "functions": list[str], "confirmed": bool},
+    {
+        "type": str,
+        "from": str,
+        "to": str,
+        "functions": list[str],
+        "confirmed": bool,
+        "proposed_by": Literal["from", "to", "staff"],
+    },
 )
-"""A relationship between two patrons, by their ids (C21)."""
+"""A relationship between two patrons, by their ids (C21), and which of them, or whether staff,
+proposed it (B50)."""
 
 
 async def add_relationship(
@@ -41,4 +49,5 @@ def relationship_json(relation: Relationship) -> RelationshipJson:
         "to": relation.to_id,
         "functions": sorted(relation.functions),
         "confirmed": relation.confirmed,
+        "proposed_by": relation.proposed_by.value,
     }

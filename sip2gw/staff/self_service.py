@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import TypedDict
 
 from sip2gw.backend.base import NotFoundError, RefusedError
-from sip2gw.model import Relationship, RelationshipType
+from sip2gw.model import Proposer, Relationship, RelationshipType
 from sip2gw.model.support import AUTOMATIC_TYPE, EventKind, SupportFilter
 from sip2gw.policy.relationships import is_born_on
 from sip2gw.staff.relationships import add_relationship
@@ -92,7 +92,12 @@ async def propose(
     for name in counted:
         await store.return_guess(name)
     wanted = Relationship(
-        RelationshipType.AUTHORISATION, patron.id, other.id, functions, confirmed=False
+        RelationshipType.AUTHORISATION,
+        patron.id,
+        other.id,
+        functions,
+        confirmed=False,
+        proposed_by=Proposer.FROM,
     )
     return await add_relationship(store, config, wanted, now)
 
@@ -108,13 +113,16 @@ async def _count(store: Library, config: Config, names: list[str], now: datetime
 
 
 async def confirm(store: Library, patron: PatronRecord, giver: str) -> Relationship:
-    """Put in force what `giver` wants to let `patron` do.
+    """Put in force what `giver` wants to let `patron` do (B50).
 
     Raises:
-        NotFoundError: they do not.
+        NotFoundError: there is no such authorisation.
+        RefusedError: it was not `giver` who proposed it.
     """
     _insist_on(store, patron, giver, patron.id)
-    return await store.confirm_relationship(RelationshipType.AUTHORISATION, giver, patron.id)
+    return await store.confirm_relationship(
+        RelationshipType.AUTHORISATION, giver, patron.id, by=patron.id
+    )
 
 
 async def withdraw(store: Library, patron: PatronRecord, giver: str, holder: str) -> None:

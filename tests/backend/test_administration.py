@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from datetime import date, timedelta
@@ -11,9 +12,11 @@ from orders import decided_by
 
 from sip2gw.backend.base import BackendError, NotFoundError, RefusedError
 from sip2gw.backend.library import Library
+from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.model import (
     Badge,
     PatronRecord,
+    Proposer,
     Relationship,
     RelationshipType,
 )
@@ -69,6 +72,45 @@ async def test_an_authorisation_waits_for_its_confirmation(library: Library) -> 
         assert confirmed == replace(waiting, confirmed=True)
     assert waiting not in (await found(library, "P1")).payer_for
     assert authorised("P3", "P1", "pay", "renew") in (await found(library, "P1")).payer_for
+
+
+@pytest.mark.parametrize("proposer", Proposer)
+async def test_b50_it_is_kept_who_proposed_a_relationship(
+    library: Library, proposer: Proposer
+) -> None:
+    """And exported, imported again as it was, and shown when it is used."""
+    await library.remove_relationship(AUTHORISATION, "P3", "P1")
+    proposed = replace(authorised("P3", "P2", "pay", confirmed=False), proposed_by=proposer)
+    assert await library.add_relationship(proposed, RULES, TODAY) == proposed
+    assert list(library.relationships("P3")) == [proposed]
+    assert (await found(library, "P2")).payer_for == (proposed,)
+    exported = map(json.loads, export_lines(library, currency="EUR"))
+    (line,) = (one for one in exported if one.get("from") == "P3")
+    assert line.get("proposed_by", "staff") == proposer.value
+    await library.remove_relationship(AUTHORISATION, "P3", "P2")
+    assert load(library, line).errors == ()
+    assert list(library.relationships("P3")) == [proposed]
+    del line["confirmed"]
+    assert load(library, {**line, "proposed_by": "staff"}).errors == ()
+    by_staff = replace(proposed, confirmed=True, proposed_by=Proposer.STAFF)
+    assert list(library.relationships("P3")) == [by_staff]
+
+
+async def test_b50_a_party_confirms_only_what_the_other_has_proposed(library: Library) -> None:
+    """P3 has proposed it; staff may confirm what they like."""
+    proposed = replace(authorised("P3", "P1", "pay", confirmed=False), proposed_by=Proposer.FROM)
+    key = AUTHORISATION, "P3", "P1"
+    await library.add_relationship(proposed, RULES, TODAY)
+    with pytest.raises(RefusedError, match="the other party must say yes"):
+        await library.confirm_relationship(*key, by="P3")
+    assert list(library.relationships("P3")) == [proposed]
+    confirmed = replace(proposed, confirmed=True)
+    assert await library.confirm_relationship(*key, by="P1") == confirmed
+    assert list(library.relationships("P3")) == [confirmed]
+    await library.add_relationship(replace(proposed, proposed_by=Proposer.STAFF), RULES, TODAY)
+    with pytest.raises(RefusedError, match="staff have left this open"):
+        await library.confirm_relationship(*key, by="P1")
+    assert (await library.confirm_relationship(*key)).confirmed
 
 
 async def test_accepted_house_rules_are_seen_at_once(library: Library) -> None:

@@ -15,9 +15,9 @@ from orders import decided_by
 from sip2gw.backend.base import BackendError, NotFoundError, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.staff.answered import Answered
-from sip2gw.daemon.maintenance import MAINTENANCE
 from sip2gw.model.rights import Act, Role, Token
 from sip2gw.staff.audit import audited
+from sip2gw.staff.forgetting import MAINTENANCE
 
 from .library import NOW, ZONE, order, pay_fee
 

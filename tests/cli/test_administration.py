@@ -502,6 +502,7 @@ def test_c21_relationships_are_added_listed_and_removed(command: Run) -> None:
             "to": "P2",
             "functions": [],
             "confirmed": True,
+            "proposed_by": "staff",
         },
         {
             "type": "authorisation",
@@ -509,6 +510,7 @@ def test_c21_relationships_are_added_listed_and_removed(command: Run) -> None:
             "to": "P2",
             "functions": ["pay", "renew"],
             "confirmed": False,
+            "proposed_by": "staff",
         },
     ]
     confirmed = command("relationship", "confirm", "authorisation", "P1", "P2")

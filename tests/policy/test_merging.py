@@ -17,6 +17,7 @@ from sip2gw.model import (
     Hold,
     Loan,
     PatronRecord,
+    Proposer,
     Relationship,
     RelationshipType,
 )
@@ -225,6 +226,30 @@ def test_relationships_move_where_the_rules_allow(
     found = plan(relations=tuple(relations))
     assert found.relations == made
     assert [one[1:] for one in told(found, "relationship")] == [step]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "both"),
+    [
+        (Proposer.FROM, Proposer.FROM, Proposer.FROM),
+        (Proposer.STAFF, Proposer.FROM, Proposer.STAFF),
+        (Proposer.FROM, Proposer.TO, Proposer.STAFF),
+    ],
+)
+def test_b50_what_nobody_has_proposed_as_a_whole_staff_confirm(
+    old: Proposer, new: Proposer, both: Proposer
+) -> None:
+    waiting = (
+        replace(authorised("X", "OLD", "pay", confirmed=False), proposed_by=old),
+        replace(authorised("X", "NEW", "renew", confirmed=False), proposed_by=new),
+    )
+    whole = authorised("X", "NEW", "pay", "renew", confirmed=False)
+    assert plan(relations=waiting).relations == [replace(whole, proposed_by=both)]
+
+
+def test_b50_who_proposed_it_moves_with_a_relationship() -> None:
+    proposed = replace(authorised("OLD", "X", "pay"), proposed_by=Proposer.FROM)
+    assert plan(relations=(proposed,)).relations == [replace(proposed, from_id="NEW")]
 
 
 def test_a_family_with_two_children_moves() -> None:

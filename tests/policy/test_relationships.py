@@ -21,12 +21,13 @@ from family import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sip2gw.model import Relationship, RelationshipType
+from sip2gw.model import Proposer, Relationship, RelationshipType
 from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
 from sip2gw.policy.relationships import (
     RelationshipRules,
     addition_problems,
     children_of,
+    confirmation_problem,
     is_born_on,
     may_renew_for,
     payable_accounts,
@@ -64,6 +65,43 @@ def test_never_the_reverse():
 )
 def test_some_relations_do_not_pay(relation):
     assert debtors(replace(ANNA, payer_for=(relation,)), [TOM, BERT, ANNA]) == []
+
+
+STAFF_ONLY = "staff have left this open; only they can confirm it"
+OTHER_ONLY = "the other party must say yes to what you have proposed"
+
+
+@pytest.mark.parametrize(
+    ("proposed_by", "by_authoriser", "by_authorised"),
+    [
+        (Proposer.FROM, OTHER_ONLY, None),
+        (Proposer.TO, None, OTHER_ONLY),
+        (Proposer.STAFF, STAFF_ONLY, STAFF_ONLY),
+    ],
+)
+def test_b50_the_other_party_says_yes(proposed_by, by_authoriser, by_authorised):
+    """Nobody to their own proposal, and neither to one of staff: that needs both."""
+    relation = replace(CARLA_PAYS_FOR_BERT, confirmed=False, proposed_by=proposed_by)
+    assert confirmation_problem(relation, "BERT") == by_authoriser
+    assert confirmation_problem(relation, "CARLA") == by_authorised
+
+
+@pytest.mark.parametrize("proposed_by", Proposer)
+@pytest.mark.parametrize("patron_id", ["BERT", "CARLA"])
+def test_b50_to_confirm_what_is_in_force_changes_nothing(proposed_by, patron_id):
+    relation = replace(CARLA_PAYS_FOR_BERT, proposed_by=proposed_by)
+    assert confirmation_problem(relation, patron_id) is None
+
+
+@pytest.mark.parametrize("proposed_by", Proposer)
+def test_b50_only_staff_propose_a_head_of_family(proposed_by):
+    problems = addition_problems(
+        replace(HEAD_OF_TOM, proposed_by=proposed_by), [ANNA, TOM], [], RULES, TODAY
+    )
+    staff = proposed_by is Proposer.STAFF
+    assert problems == ([] if staff else ["only staff propose a head of family"])
+    trust = replace(CARLA_PAYS_FOR_BERT, proposed_by=proposed_by)
+    assert addition_problems(trust, [BERT, CARLA], [], RULES, TODAY) == []
 
 
 @pytest.mark.parametrize("rules", [FLANDERS, WITHOUT_LICENCE])

@@ -557,7 +557,7 @@ class Years:
 
 
 def _told(step: Step) -> dict[str, Any]:
-    return step_json(step, "EUR")
+    return dict(step_json(step, "EUR"))
 
 
 async def prove(

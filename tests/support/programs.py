@@ -24,6 +24,7 @@ from sip2gw.client.line import Raw
 from sip2gw.config import load_config
 from sip2gw.config.passing import pack
 from sip2gw.control.messages import Alive, Configuration, ReadConfiguration
+from sip2gw.web.api.desk import Desk
 from sip2gw.web.api.gate import Api
 from sip2gw.web.api.problems import ProblemError
 
@@ -103,6 +104,8 @@ class Site:
         return site
 
     def _open(self) -> None:
+        self.answers: dict[type[Any], Any] = {}
+        """What the gateway answers, by the kind of request, beside what it must."""
         self._loop = asyncio.new_event_loop()
         # Time flies, so nobody asks too fast.
         self._running = load_config(self.config)
@@ -121,17 +124,20 @@ class Site:
         assert result.exit_code == 0, result.output
         _stores.keep(key, directory / "library.db")
 
-    def reload(self) -> None:
-        """Let the gateway put its file in force."""
+    @property
+    def desk(self) -> Desk:
+        """What its resources work with."""
         opened = self._api._opened
         assert opened is not None
-        self._running = opened.desk.config = load_config(self.config)
+        return opened.desk
+
+    def reload(self) -> None:
+        """Let the gateway put its file in force."""
+        self._running = self.desk.config = load_config(self.config)
 
     def close(self) -> None:
         """Close its store."""
-        opened = self._api._opened
-        assert opened is not None
-        opened.desk.run(opened.desk.store.close())
+        self.desk.run(self.desk.store.close())
         self._loop.close()
 
     def command(self, *arguments: str, stdin: str | None = None) -> Any:
@@ -193,7 +199,7 @@ class Site:
     async def _play_the_gateway(self, request: Any) -> Any:
         if isinstance(request, ReadConfiguration):
             return Configuration(0, pack(self._running))
-        return Alive(ready=True)
+        return self.answers.get(type(request), Alive(ready=True))
 
     async def _answered(self, scope: dict[str, Any], body: bytes) -> Told:
         said: list[Any] = []

@@ -353,6 +353,7 @@ async def test_without_a_good_token_nobody_has_a_place(client, monkeypatch, toke
         ("POST", "/tokens", {"name": "a", "role": "king"}, 422),
         ("POST", "/tokens", {"name": "a", "role": "view", "secret": "4711"}, 422),
         ("POST", "/tokens", {"name": "ann", "role": "view"}, 409),
+        ("POST", "/tokens", {"name": "a", "role": "view", "expires": "soon"}, 422),
         ("POST", "/terminals/nobody/kick", None, 404),
         ("GET", "/upstream", None, 409),
     ],
@@ -363,6 +364,25 @@ async def test_what_cannot_be_done_is_a_problem(client, method, path, body, stat
     assert answer.headers["content-type"] == "application/problem+json"
     assert {"type", "title", "status", "detail"} <= set(answer.json)
     assert "4711" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "where"),
+    [
+        ("GET", "/payments?since=soon", None, "query.since"),
+        ("GET", "/payments?until=soon", None, "query.until"),
+        ("GET", "/door/inside?branch=MAIN&from=soon&to=today", None, "query.from"),
+        ("GET", "/door/inside?branch=MAIN&from=today&to=soon", None, "query.to"),
+        ("POST", "/tokens", {"name": "a", "role": "view", "expires": "soon"}, "body.expires"),
+    ],
+)
+async def test_c34_what_names_no_moment_is_told_with_its_place(
+    client, method, path, body, where
+) -> None:
+    answer = (await client(method, path, body=body)).json
+    why = "not a date YYYY-MM-DD or a time YYYY-MM-DDTHH:MM:SS; also allowed: today, yesterday"
+    assert answer["problems"] == [{"where": where, "problem": why}]
+    assert answer["detail"] == f"{where.partition('.')[2]}: {why}"
 
 
 async def test_a_store_that_fails_is_a_503(client, monkeypatch) -> None:
@@ -559,6 +579,8 @@ async def test_without_a_store_it_says_so_and_tries_again(client) -> None:
         ("audit --until 2020-01-01", "/audit?until=2020-01-01"),
         ("payment list", "/payments"),
         (f"payment list --patron C1 --since {TODAY}", f"/payments?patron=C1&since={TODAY}"),
+        ("payment list --since today --until today", "/payments?since=today&until=today"),
+        ("payment list --until yesterday", "/payments?until=yesterday"),
         ("payment show PAYMENT", "/payments/PAYMENT"),
     ],
 )

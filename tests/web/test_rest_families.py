@@ -11,8 +11,9 @@ PERSON: dict[str, Any] = {
     "membership": "201",
     "membership_until": "2099-12-31",
 }
-FAMILY = {"type": "head_of_family", "from": "P1", "to": "P2", "functions": [], "confirmed": True}
-TRUST = {"type": "authorisation", "from": "P3", "to": "P1", "functions": ["pay"], "confirmed": True}
+MADE = {"confirmed": True, "proposed_by": "staff"}
+FAMILY = {"type": "head_of_family", "from": "P1", "to": "P2", "functions": [], **MADE}
+TRUST = {"type": "authorisation", "from": "P3", "to": "P1", "functions": ["pay"], **MADE}
 LIBRARY: list[dict[str, Any]] = [
     {"kind": "membership", "code": "201", "description": "Adult", "type": 0},
     {**PERSON, "id": "P1", "name": "Ann", "cards": [{"number": "C1"}]},

@@ -1,5 +1,6 @@
 """`/self`: what a library's own website does for patrons (B50, C176)."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ PROPOSED = {
     "to": "P2",
     "functions": ["pay"],
     "confirmed": False,
+    "proposed_by": "from",
 }
 IN_FORCE = {**PROPOSED, "confirmed": True}
 UNKNOWN = (409, "no patron has this card and this birth date; look at both again")
@@ -83,6 +85,46 @@ def test_one_proposes_the_other_confirms_and_either_ends_it(site):
         ("self", "self propose", "", "P2", "done"),
     ]
     assert log[-1] == ("self", "self withdraw", "", "P2", "refused")
+
+
+STAFF_ONLY = (409, "staff have left this open; only they can confirm it")
+OTHER_ONLY = (409, "the other party must say yes to what you have proposed")
+
+
+def test_what_staff_left_open_neither_confirms_for_the_other(site):
+    """B50: neither has proposed it, so neither consents for the other; staff do."""
+    left_open = {"type": "authorisation", "from": "P1", "to": "P2", "functions": ["pay"]}
+    site.ask("POST", "/relationships", {**left_open, "confirmed": False}, role="staff")
+    by_staff = {**PROPOSED, "proposed_by": "staff"}
+    assert listed(site, "P2") == [by_staff]
+    assert ask(site, "POST", "/P2/authorisations/from/P1/confirm").refusal == STAFF_ONLY
+    assert listed(site, "P2") == [by_staff]
+    assert ask(site, "DELETE", "/P2/authorisations/from/P1").status == 204, "they may decline"
+    site.ask("POST", "/relationships", {**left_open, "confirmed": False}, role="staff")
+    confirm = "/relationships/authorisation/P1/P2/confirm"
+    in_force = {**by_staff, "confirmed": True}
+    assert site.ask("POST", confirm, role="staff").json == in_force
+    assert ask(site, "POST", "/P2/authorisations/from/P1/confirm").json == in_force
+
+
+def test_what_staff_left_open_the_authoriser_proposes_and_the_other_confirms(site):
+    """B50: then both have said yes."""
+    left_open = {"type": "authorisation", "from": "P1", "to": "P2", "functions": ["renew"]}
+    site.ask("POST", "/relationships", {**left_open, "confirmed": False}, role="staff")
+    assert propose(site).json == PROPOSED
+    assert ask(site, "POST", "/P2/authorisations/from/P1/confirm").json == IN_FORCE
+
+
+def test_nobody_says_yes_to_their_own_proposal(site):
+    """B50: an import may say that the one who is to be authorised has asked for it."""
+    data = site.config.with_name("asked.jsonl")
+    asked = {"type": "authorisation", "from": "P1", "to": "P2", "functions": ["pay"]}
+    line = {"kind": "relationship", **asked, "confirmed": False, "proposed_by": "to"}
+    data.write_text(json.dumps(line))
+    assert site.command("import", str(data)).exit_code == 0
+    assert ask(site, "POST", "/P2/authorisations/from/P1/confirm").refusal == OTHER_ONLY
+    assert listed(site, "P2") == [{**PROPOSED, "proposed_by": "to"}]
+    assert ("self", "self confirm", "", "P2", "refused") in site.audit()
 
 
 def test_a_wrong_birth_date_and_a_card_that_nobody_has_are_the_same(site):

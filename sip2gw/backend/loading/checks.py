@@ -8,7 +8,7 @@ from typing import Any
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.members.memberships import definition
-from sip2gw.backend.sql.queries import RELATIONSHIPS, fill
+from sip2gw.backend.sql.queries import RELATIONSHIP_COLUMNS, RELATIONSHIPS, fill
 from sip2gw.backend.sql.records import relationship
 from sip2gw.policy.relationships import structure_problems
 
@@ -51,9 +51,9 @@ _MERGED = """
     SELECT s.src, s.{column}, p.merged_into FROM stage_{table} s JOIN patron p ON p.id = s.{column}
     WHERE p.merged_into IS NOT NULL ORDER BY s.src LIMIT 100"""
 
-_STAGED_RELATIONS = """
-    SELECT type, from_id, to_id, may_renew, may_pay, confirmed, src FROM stage_relationship
-    ORDER BY src"""
+_STAGED_RELATIONS = fill(
+    "SELECT {columns}, src FROM stage_relationship ORDER BY src", columns=RELATIONSHIP_COLUMNS
+)
 
 _INVALID_PARTIES = """
     SELECT r.src, r.{side} FROM stage_relationship r

@@ -22,6 +22,7 @@ from sip2gw.model import (
     FeeStatus,
     ItemStatus,
     MembershipDefinition,
+    Proposer,
     RelationshipType,
     Text,
 )
@@ -147,6 +148,7 @@ class RelationshipLine(Line, tag="relationship"):
     to: Key
     functions: list[Literal["renew", "pay"]] = []
     confirmed: bool = True
+    proposed_by: Proposer = Proposer.STAFF
 
 
 class ItemLine(Line, tag="item"):

@@ -30,6 +30,7 @@ from sip2gw.backend.loading.format import (
 from sip2gw.backend.loading.memberships import definition_of_line, read_amount
 from sip2gw.backend.loading.staging import Stage
 from sip2gw.backend.sql.members.memberships import Definition, row_of
+from sip2gw.backend.sql.records import relationship_row
 from sip2gw.backend.sql.values import date_text, list_text, time_text
 from sip2gw.foundation.foreign_hashes import is_foreign_hash, origin_of
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX, is_password_hash
@@ -42,7 +43,7 @@ from sip2gw.model import (
 )
 from sip2gw.policy.members.definitions import definition_problems
 from sip2gw.policy.moments import read_day, read_end, read_start
-from sip2gw.policy.relationships import FUNCTIONS, form_problems
+from sip2gw.policy.relationships import form_problems
 
 ERRORS_MAX = 100
 
@@ -288,7 +289,12 @@ class RecordReader:
         key = (line.type.value, line.from_, line.to)
         self._claim("relationship", key, " ".join(key), src)
         relation = Relationship(
-            line.type, line.from_, line.to, frozenset(line.functions), line.confirmed
+            line.type,
+            line.from_,
+            line.to,
+            frozenset(line.functions),
+            line.confirmed,
+            line.proposed_by,
         )
         problem = next(form_problems(relation, frozenset(RelationshipType)), None)
         if problem is not None:
@@ -299,8 +305,7 @@ class RecordReader:
                 f"relationships of type {line.type} are switched off; this one is loaded"
                 " but not in force",
             )
-        may_renew, may_pay = (int(name in line.functions) for name in FUNCTIONS)
-        self._stage.add(staging.RELATIONSHIP, (*key, may_renew, may_pay, int(line.confirmed), src))
+        self._stage.add(staging.RELATIONSHIP, (*relationship_row(relation), src))
 
     def _item(self, line: ItemLine, src: int) -> None:
         self._claim("item", line.id, line.id, src)

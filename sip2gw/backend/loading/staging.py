@@ -70,7 +70,7 @@ BLOCK = Staged(
 RELATIONSHIP = Staged(
     "relationship",
     ("type", "from_id", "to_id"),
-    names("type from_id to_id may_renew may_pay confirmed"),
+    names("type from_id to_id may_renew may_pay confirmed proposed_by"),
 )
 ITEM = Staged(
     "item",

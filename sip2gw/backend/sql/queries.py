@@ -146,13 +146,13 @@ HOLDS = """
            h.placed, h.ready, h.pickup_branch, h.expires
     FROM hold h WHERE h.patron_id = ? ORDER BY h.placed, h.id"""
 
-PAYER_FOR = """
-    SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
-    WHERE type = 'head_of_family' AND from_id = ?
+RELATIONSHIP_COLUMNS = "type, from_id, to_id, may_renew, may_pay, confirmed, proposed_by"
+_PAYER_FOR = """
+    SELECT {columns} FROM relationship WHERE type = 'head_of_family' AND from_id = ?
     UNION ALL
-    SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
-    WHERE type = 'authorisation' AND to_id = ?
+    SELECT {columns} FROM relationship WHERE type = 'authorisation' AND to_id = ?
     ORDER BY 1 DESC, 2, 3"""
+PAYER_FOR = fill(_PAYER_FOR, columns=RELATIONSHIP_COLUMNS)
 
 DOOR_ENTRIES_OF = """
     SELECT d.kind, d.branch, d.card, d.valid_until, d.weekdays, d.start_minute, d.end_minute
@@ -499,13 +499,13 @@ REPLACE_PIN_HASH = "UPDATE patron SET pin_hash = ? WHERE id = ? AND pin_hash = ?
 # Relationships
 
 _RELATIONSHIPS = """
-    SELECT type, from_id, to_id, may_renew, may_pay, confirmed FROM relationship
-    {where} ORDER BY type DESC, from_id, to_id"""
-RELATIONSHIPS = fill(_RELATIONSHIPS, where="")
-RELATIONSHIPS_OF = fill(_RELATIONSHIPS, where="WHERE from_id = ? OR to_id = ?")
-ADD_RELATIONSHIP = """
-    INSERT INTO relationship (type, from_id, to_id, may_renew, may_pay, confirmed)
-    VALUES (?, ?, ?, ?, ?, ?)"""
+    SELECT {columns} FROM relationship {where} ORDER BY type DESC, from_id, to_id"""
+RELATIONSHIPS = fill(_RELATIONSHIPS, columns=RELATIONSHIP_COLUMNS, where="")
+RELATIONSHIPS_OF = fill(
+    _RELATIONSHIPS, columns=RELATIONSHIP_COLUMNS, where="WHERE from_id = ? OR to_id = ?"
+)
+_ADD_RELATIONSHIP = "INSERT INTO relationship ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ADD_RELATIONSHIP = fill(_ADD_RELATIONSHIP, columns=RELATIONSHIP_COLUMNS)
 CONFIRM_RELATIONSHIP = """
     UPDATE relationship SET confirmed = 1 WHERE type = ? AND from_id = ? AND to_id = ?"""
 REMOVE_RELATIONSHIP = "DELETE FROM relationship WHERE type = ? AND from_id = ? AND to_id = ?"

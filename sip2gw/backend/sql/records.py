@@ -36,6 +36,7 @@ from sip2gw.model import (
     Membership,
     PaidFee,
     PatronRecord,
+    Proposer,
     Relationship,
     RelationshipType,
 )
@@ -180,9 +181,24 @@ def _payer_for(connection: Connection, patron_id: str) -> list[Row]:
 
 def relationship(row: Row) -> Relationship:
     """The value behind a row of the relationship columns."""
-    kind, from_id, to_id, may_renew, may_pay, confirmed = row
+    kind, from_id, to_id, may_renew, may_pay, confirmed, proposed_by = row
     functions = frozenset(name for name, given in (("renew", may_renew), ("pay", may_pay)) if given)
-    return Relationship(RelationshipType(kind), from_id, to_id, functions, bool(confirmed))
+    return Relationship(
+        RelationshipType(kind), from_id, to_id, functions, bool(confirmed), Proposer(proposed_by)
+    )
+
+
+def relationship_row(relation: Relationship) -> Row:
+    """The relationship columns of `relation`."""
+    functions = (int(name in relation.functions) for name in ("renew", "pay"))
+    return (
+        relation.type.value,
+        relation.from_id,
+        relation.to_id,
+        *functions,
+        int(relation.confirmed),
+        relation.proposed_by.value,
+    )
 
 
 def door_entry(row: Row) -> DoorEntry:

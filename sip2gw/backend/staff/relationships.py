@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 
 from sip2gw.backend.base import NotFoundError, RefusedError
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.records import load_account, relationship
+from sip2gw.backend.sql.records import load_account, relationship, relationship_row
 from sip2gw.backend.staff.merging import doubles, merged_cards
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import PatronRecord, Relationship, RelationshipType
 from sip2gw.policy.members.merging import doubles_in_words
-from sip2gw.policy.relationships import FUNCTIONS, RelationshipRules, addition_problems
+from sip2gw.policy.relationships import (
+    RelationshipRules,
+    addition_problems,
+    confirmation_problem,
+)
 
 
 def add(
@@ -37,24 +42,39 @@ def add(
         )
         raise RefusedError("; ".join(dict.fromkeys(problems)))
     connection.execute(queries.REMOVE_RELATIONSHIP, relation.key)
-    functions = (int(name in relation.functions) for name in FUNCTIONS)
-    connection.execute(
-        queries.ADD_RELATIONSHIP, (*relation.key, *functions, int(relation.confirmed))
-    )
+    connection.execute(queries.ADD_RELATIONSHIP, relationship_row(relation))
     return _done(relation)
 
 
 def confirm(
-    connection: Connection, kind: RelationshipType, from_card: str, to_card: str
+    connection: Connection,
+    kind: RelationshipType,
+    from_card: str,
+    to_card: str,
+    by: str | None = None,
 ) -> WriteResult[Relationship]:
     """Put an unconfirmed relationship in force; a confirmed one stays (B50).
 
+    Args:
+        connection: in a write transaction.
+        kind: its type.
+        from_card: any card of the head or authoriser.
+        to_card: any card of the child or authorised person.
+        by: the id of the party who confirms it; None: staff do.
+
     Raises:
         NotFoundError: there is none.
+        RefusedError: it is not for this party to confirm it.
     """
-    done = _change(connection, queries.CONFIRM_RELATIONSHIP, kind, from_card, to_card)
-    stored = _of_patron(connection, done.result.from_id)
-    return _done(next(one for one in stored if one.key == done.result.key))
+    wanted = _resolved(connection, Relationship(kind, from_card, to_card))
+    stored = [one for one in _of_patron(connection, wanted.from_id) if one.key == wanted.key]
+    if not stored:
+        raise _no_such(wanted)
+    problem = None if by is None else confirmation_problem(stored[0], by)
+    if problem is not None:
+        raise RefusedError(problem)
+    connection.execute(queries.CONFIRM_RELATIONSHIP, wanted.key)
+    return _done(replace(stored[0], confirmed=True))
 
 
 def remove(
@@ -65,7 +85,10 @@ def remove(
     Raises:
         NotFoundError: there is none.
     """
-    return _change(connection, queries.REMOVE_RELATIONSHIP, kind, from_card, to_card)
+    wanted = _resolved(connection, Relationship(kind, from_card, to_card))
+    if not connection.execute(queries.REMOVE_RELATIONSHIP, wanted.key).rowcount:
+        raise _no_such(wanted)
+    return _done(wanted)
 
 
 def relationships(connection: Connection, card: str | None = None) -> Iterator[Relationship]:
@@ -85,25 +108,18 @@ def _of_patron(connection: Connection, patron_id: str) -> list[Relationship]:
     return list(map(relationship, rows))
 
 
-def _change(
-    connection: Connection, statement: str, kind: RelationshipType, from_card: str, to_card: str
-) -> WriteResult[Relationship]:
-    relation = _resolved(connection, Relationship(kind, from_card, to_card))
-    if not connection.execute(statement, relation.key).rowcount:
-        raise NotFoundError(
-            f"there is no {kind} from patron {relation.from_id} to patron {relation.to_id}"
-        )
-    return _done(relation)
+def _no_such(wanted: Relationship) -> NotFoundError:
+    return NotFoundError(
+        f"there is no {wanted.type} from patron {wanted.from_id} to patron {wanted.to_id}"
+    )
 
 
 def _resolved(connection: Connection, wanted: Relationship) -> Relationship:
     """`wanted` between patrons instead of cards."""
-    return Relationship(
-        wanted.type,
-        holder(connection, wanted.from_id),
-        holder(connection, wanted.to_id),
-        wanted.functions,
-        wanted.confirmed,
+    return replace(
+        wanted,
+        from_id=holder(connection, wanted.from_id),
+        to_id=holder(connection, wanted.to_id),
     )
 
 

@@ -110,12 +110,15 @@ def _maintain_memberships(
 
 
 def _forget(store: Library, settings: Config, now: datetime, *, dry_run: bool) -> None:
-    from sip2gw.daemon.maintenance import MAINTENANCE
+    from sip2gw.staff.forgetting import forget
 
-    for chore in MAINTENANCE:
-        limit = chore.limit(settings, now)
-        count = chore.count(store, limit) if dry_run else run(chore.do(store, limit))
-        moment = limit.astimezone(settings.zone)
-        became = chore.to_do if dry_run else chore.done
-        rows = f"{counted(count, chore.noun, chore.nouns)} {chore.what} {moment:%Y-%m-%d %H:%M}"
-        say(f"sip2gw: {rows}: {became}")
+    async def go_through() -> None:
+        async for chore, limit, number in forget(store, settings, now, dry_run=dry_run):
+            moment = limit.astimezone(settings.zone)
+            became = chore.to_do if dry_run else chore.done
+            rows = (
+                f"{counted(number, chore.noun, chore.nouns)} {chore.what} {moment:%Y-%m-%d %H:%M}"
+            )
+            say(f"sip2gw: {rows}: {became}")
+
+    run(go_through())

@@ -37,7 +37,7 @@ ToArgument = Annotated[
     str, typer.Argument(metavar="TO", help="Child or authorised person: id or any card number.")
 ]
 
-_COLUMNS = ("type", "from", "to", "functions", "confirmed")
+_COLUMNS = ("type", "from", "to", "functions", "confirmed", "proposed_by")
 
 
 @relationship.command()

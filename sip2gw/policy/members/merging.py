@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sip2gw.model import PatronRecord, Relationship
+from sip2gw.model import PatronRecord, Proposer, Relationship
 from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeTerms
 from sip2gw.model.merging import (
     MergeResult,
@@ -161,10 +161,14 @@ def _relations(plan: MergePlan, facts: MergeFacts) -> None:
 
 
 def _joined(one: Relationship, other: Relationship) -> Relationship:
-    """Two of the same type between the same two; one that is confirmed beats one that is not."""
+    """Two of the same type between the same two; one that is confirmed beats one that is not.
+
+    If each was proposed by somebody else, nobody has proposed the whole: staff confirm it (B50).
+    """
     if one.confirmed is not other.confirmed:
         return one if one.confirmed else other
-    return replace(one, functions=one.functions | other.functions)
+    proposer = one.proposed_by if one.proposed_by is other.proposed_by else Proposer.STAFF
+    return replace(one, functions=one.functions | other.functions, proposed_by=proposer)
 
 
 def _problem(relation: Relationship, stored: Sequence[Relationship]) -> str | None:

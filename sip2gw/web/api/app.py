@@ -29,6 +29,7 @@ from sip2gw.web.api.resources import (
     doors,
     explaining,
     gateway,
+    maintenance,
     memberships,
     notices,
     patrons,
@@ -49,7 +50,7 @@ _ALL = (
     *(tokens, audit, streams, terminals, gateway),
     *(bookkeeping, payments),
     *(doors, door_lists, branches, reviews, explaining),
-    *(patrons, badges, relationships, memberships),
+    *(patrons, badges, relationships, memberships, maintenance),
     *(support, support_tables, notices, self_service),
 )
 

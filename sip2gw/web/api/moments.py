@@ -1,50 +1,70 @@
-"""Spans of time in queries, as the commands read them (C34)."""
+"""Spans of time in requests, as the commands read them (C34, B84)."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Callable
+from datetime import date, datetime, tzinfo
 from typing import Annotated
 
 from fastapi import Query
 
-from sip2gw.policy.moments import read_start
+from sip2gw.policy import moments
 from sip2gw.web.api.problems import ProblemError
 
 Since = Annotated[
     str | None,
-    Query(max_length=40, description="From this time on: a date or a time, ISO 8601."),
+    Query(
+        max_length=40,
+        description="From this time on: a date, a time (ISO 8601), `today` or `yesterday`.",
+    ),
 ]
 Until = Annotated[
     str | None,
-    Query(max_length=40, description="Up to this time; a date means the whole day."),
+    Query(
+        max_length=40,
+        description="Up to this time; a date, `today` and `yesterday` mean the whole day.",
+    ),
 ]
-_DATE_CHARACTERS = len("YYYY-MM-DD")
 
 
-def since_of(text: str | None, zone: tzinfo, name: str = "since") -> datetime | None:
-    """The moment that `text` names; a date means its start.
+def since_of(text: str | None, zone: tzinfo, where: str = "query.since") -> datetime | None:
+    """The moment that `text` names; a date, `today` or `yesterday` means its start.
+
+    Args:
+        text: None if it was not sent.
+        zone: the library's.
+        where: the place of `text` in the request.
 
     Raises:
-        ProblemError: it is neither a date nor a time.
+        ProblemError: it is neither a day nor a time.
     """
+    return _read(moments.read_since, text, zone, where)
+
+
+def until_of(text: str | None, zone: tzinfo, where: str = "query.until") -> datetime | None:
+    """The first moment after the span that ends with `text`; a day means all of it.
+
+    Args:
+        text: None if it was not sent.
+        zone: the library's.
+        where: the place of `text` in the request.
+
+    Raises:
+        ProblemError: it is neither a day nor a time.
+    """
+    return _read(moments.read_until, text, zone, where)
+
+
+def _read(
+    read: Callable[[str, tzinfo, date], datetime], text: str | None, zone: tzinfo, where: str
+) -> datetime | None:
     if text is None:
         return None
     try:
-        return read_start(text, zone)
+        return read(text, zone, datetime.now(zone).date())
     except ValueError as error:
-        problem = f"{name}: {error}"
+        problem = str(error)
+        name = where.rpartition(".")[2]
         raise ProblemError(
-            422, problem, problems=[{"where": f"query.{name}", "problem": str(error)}]
+            422, f"{name}: {problem}", problems=[{"where": where, "problem": problem}]
         ) from None
-
-
-def until_of(text: str | None, zone: tzinfo, name: str = "until") -> datetime | None:
-    """The first moment after the span that ends with `text`; a date means all of that day.
-
-    Raises:
-        ProblemError: it is neither a date nor a time.
-    """
-    moment = since_of(text, zone, name)
-    if text is None or moment is None or len(text) != _DATE_CHARACTERS:
-        return moment
-    return moment + timedelta(days=1)

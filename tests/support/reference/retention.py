@@ -12,7 +12,7 @@ from sip2gw.backend.sql.members.personal import (
     Personal,
 )
 from sip2gw.config.sections import PrivacySection
-from sip2gw.daemon.maintenance import MAINTENANCE, TIED
+from sip2gw.staff.forgetting import MAINTENANCE, TIED
 
 _HEAD = """\
 # Personal data: how long it is kept, and where

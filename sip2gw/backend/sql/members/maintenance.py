@@ -96,9 +96,8 @@ class Batch:
     maintained: tuple[Maintained, ...]
 
 
-def batches(connection: Connection, occasion: Occasion) -> Iterator[Batch]:
-    """What `occasion` would do, for all patrons by id; nothing is changed."""
-    after = ""
+def batches(connection: Connection, occasion: Occasion, after: str = "") -> Iterator[Batch]:
+    """What `occasion` would do, for all patrons after `after` by id; nothing is changed."""
     while True:
         last = connection.execute(_BATCH_END, (after, PATRONS_PER_BATCH)).fetchone()[0]
         if last is None:

@@ -16,11 +16,11 @@ from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money.ledger import book_surplus
 from sip2gw.backend.sql.money.surplus import corrections
 from sip2gw.backend.sql.queries import balances, fill
+from sip2gw.backend.sql.records import relationship_row
 from sip2gw.backend.sql.values import list_text, time_text
 from sip2gw.model import Relationship
 from sip2gw.model.merging import OwnNotice
 from sip2gw.policy.receipts import keyed_by, said_by
-from sip2gw.policy.relationships import FUNCTIONS
 
 _MOVE = "UPDATE {table} SET {column} = ? WHERE {column} = ?"
 _MOVED = (
@@ -222,10 +222,7 @@ def replace_relations(
     connection.execute(_REMOVE_RELATIONS, (former, former))
     for relation in relations:
         connection.execute(queries.REMOVE_RELATIONSHIP, relation.key)
-        functions = (int(name in relation.functions) for name in FUNCTIONS)
-        connection.execute(
-            queries.ADD_RELATIONSHIP, (*relation.key, *functions, int(relation.confirmed))
-        )
+        connection.execute(queries.ADD_RELATIONSHIP, relationship_row(relation))
 
 
 def fill_in(connection: Connection, patron_id: str, name: str, value: object) -> None:

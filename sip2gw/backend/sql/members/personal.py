@@ -135,7 +135,7 @@ PERSONAL = (
         "relationship",
         names("type from_id to_id"),
         whose=names("from_id to_id"),
-        shown=names("type may_renew may_pay confirmed"),
+        shown=names("type may_renew may_pay confirmed proposed_by"),
     ),
     Personal(
         "loan",

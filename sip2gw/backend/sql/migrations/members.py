@@ -147,6 +147,13 @@ GUESSES = (
 )
 """By a keyed digest of the card number: `pin_failure` holds only patrons whom our store knows."""
 
+PROPOSERS = (
+    """ALTER TABLE relationship ADD COLUMN proposed_by TEXT NOT NULL DEFAULT 'staff'
+        CHECK (proposed_by IN ('from', 'to', 'staff'))""",
+)
+"""Nobody knows who proposed what is there already: staff confirm what of it is unconfirmed (B50),
+or the authoriser proposes it again."""
+
 PIN_ORIGIN = ("ALTER TABLE patron ADD COLUMN pin_origin TEXT",)
 """A digest of the imported hash that `pin_hash` is, or was made from at the first right PIN: the
 same hash in the next import changes nothing."""

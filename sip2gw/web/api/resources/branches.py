@@ -130,7 +130,7 @@ def _end(text: str | None, place: Branch, now: datetime) -> datetime:
         raise ProblemError(
             422, problem, problems=[{"where": "body.until", "problem": str(error)}]
         ) from None
-    end = clock or until_of(text or now.date().isoformat(), place.zone)
+    end = clock or until_of(text or now.date().isoformat(), place.zone, "body.until")
     assert end is not None
     return end
 

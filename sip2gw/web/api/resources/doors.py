@@ -166,10 +166,16 @@ def list_people_inside(
     asked: Asks,
     branch: Annotated[str, Query(max_length=100, description="The branch.")],
     start: Annotated[
-        str, Query(alias="from", max_length=40, description="Start of the span: a date or a time.")
+        str,
+        Query(
+            alias="from",
+            max_length=40,
+            description="Its start, as `since`.",
+        ),
     ],
     end: Annotated[
-        str, Query(alias="to", max_length=40, description="Its end; a date means the whole day.")
+        str,
+        Query(alias="to", max_length=40, description="Its end, as `until`."),
     ],
     reveal: Annotated[
         bool,
@@ -185,7 +191,7 @@ def list_people_inside(
     (`seen_leaving` is false).
     """
     place = branch_of(asked, branch)
-    first, last = since_of(start, place.zone, "from"), until_of(end, place.zone, "to")
+    first, last = since_of(start, place.zone, "query.from"), until_of(end, place.zone, "query.to")
     if first is None or last is None or first >= last:
         raise ProblemError(422, "from must come before to")
     redactor = Redactor(asked.store.pin_secret)

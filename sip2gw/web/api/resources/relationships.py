@@ -32,7 +32,9 @@ class NewRelationship(BaseModel):
         frozenset[Literal["renew", "pay"]],
         Field(description="What an authorisation allows.", examples=[["pay"]]),
     ] = frozenset()
-    confirmed: Annotated[bool, Field(description="False: not in force until confirmed.")] = True
+    confirmed: Annotated[bool, Field(description="False: not in force until staff confirm it.")] = (
+        True
+    )
 
 
 @resources.get("/relationships", "relationship list")

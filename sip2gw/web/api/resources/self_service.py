@@ -108,7 +108,10 @@ def propose_authorisation(asked: Asks, patron: PatronId, wanted: Proposal) -> Re
 
 @resources.post("/self/{patron}/authorisations/from/{other}/confirm", "self confirm")
 def confirm_authorisation(asked: Asks, patron: PatronId, other: Other) -> RelationshipJson:
-    """Let the patron say yes to what the other wants to let them do. It is in force from now on."""
+    """Let the patron say yes to what the other wants to let them do. It is in force from now on.
+
+    409 if it was not the other who proposed it: what staff have left open, staff confirm.
+    """
     whose = asked.run(find_patron(asked.store, patron))
     return relationship_json(asked.run(self_service.confirm(asked.store, whose, other)))
 

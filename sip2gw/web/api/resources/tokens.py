@@ -67,7 +67,7 @@ def add_token(asked: Asks, new: NewToken) -> MadeToken:
             new.name,
             new.role,
             asked.now,
-            expires=until_of(new.expires, asked.zone, "expires"),
+            expires=until_of(new.expires, asked.zone, "body.expires"),
             networks=new.networks,
         )
     )

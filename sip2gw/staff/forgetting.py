@@ -1,4 +1,4 @@
-"""The daily chores, or those of `sip2gw maintain`: all of them forget something.
+"""The daily chores, which are also those of `maintain`: all of them forget something (B93).
 
 One row each. Repeating them changes nothing, and several gateways on one store do no harm.
 """
@@ -6,10 +6,12 @@ One row each. Repeating them changes nothing, and several gateways on one store 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, NamedTuple
+
+from typing_extensions import TypedDict
 
 from sip2gw.backend.library import Library
 from sip2gw.config import Config
@@ -158,3 +160,47 @@ MAINTENANCE = (
         count=lambda store, now: store.count_forgotten_answers(now - KEPT),
     ),
 )
+
+
+class Forgotten(NamedTuple):
+    """What became of one chore."""
+
+    chore: MaintenanceChore
+    limit: datetime
+    """What is older is forgotten."""
+    number: int
+    """How much was forgotten, or would be."""
+
+
+class ForgottenJson(TypedDict):
+    """How much was forgotten of one kind, or would be."""
+
+    what: str
+    before: str
+    count: int
+
+
+async def forget(
+    store: Library, config: Config, now: datetime, *, dry_run: bool = False
+) -> AsyncIterator[Forgotten]:
+    """Do all chores, one after the other; a dry run only counts.
+
+    Raises:
+        BackendError: the store failed; what was given out is done.
+    """
+    for chore in MAINTENANCE:
+        limit = chore.limit(config, now)
+        if dry_run:
+            number = await asyncio.to_thread(chore.count, store, limit)
+        else:
+            number = await chore.do(store, limit)
+        yield Forgotten(chore, limit, number)
+
+
+def forgotten_json(one: Forgotten, zone: tzinfo) -> ForgottenJson:
+    """The chore by its key in the log; the moment is local with its offset."""
+    return {
+        "what": one.chore.key,
+        "before": one.limit.astimezone(zone).isoformat(),
+        "count": one.number,
+    }
