@@ -46,7 +46,7 @@ from sip2gw.model.rights import Role
 
 WRONG_PER_ADDRESS = 15
 """Tokens that are not good: after 20 an address is told to wait."""
-OPEN_WITHIN_S = 120.0
+OPEN_WITHIN_S = 300.0
 PASSED_OVER_S = 0.01
 """How long a trace lasts at most; a second would teach nothing more."""
 
@@ -274,7 +274,7 @@ async def asked(judge: Judge, more: str = "") -> AsyncIterator[tuple[GatewayProc
         directory = Path(name)
         path = await prepare(directory, site(directory) + more, records())
         async with GatewayProcess(path) as gateway:
-            await gateway.start()
+            await gateway.start(OPEN_WITHIN_S)
             yield gateway, path
             report.expect(await gateway.stop() == 0, "the end was not 0")
         for event in ("uncaught", "http_ended", "http_failed"):
