@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import socket
 from array import array
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from benchmarks import rest
 from benchmarks.load import Expected, Outcome, Stream, answers_in
-from benchmarks.rest import QUESTIONS, TERMINALS, Question, Slice, responses_in, tell
+from benchmarks.rest import QUESTIONS, TERMINALS, Question, Slice, pairs_of, responses_in, tell
+from benchmarks.servers import Server
 from sip2gw.model.rights import Role
 
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}"
@@ -81,6 +86,23 @@ def test_the_goal_is_missed_when_terminals_wait_longer_beside_rest(
 ) -> None:
     assert tell([(of(1.0), of(beside, waited(20.0)))] * 7) is missed
     assert f"times: {beside:g} " in capsys.readouterr().out
+
+
+def test_every_second_pair_begins_with_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two slices warm up; then neither way is always the first."""
+    asked: list[int] = []
+
+    def measured(server: Server, terminals: object, programs: Sequence[Any], seconds: float) -> Any:
+        asked.append(len(programs))
+        return len(programs)
+
+    monkeypatch.setattr(rest, "measured", measured)
+    crowd: Any = SimpleNamespace(
+        terminals=lambda slices: nullcontext([slices]), programs=lambda: nullcontext(["one"])
+    )
+    server: Any = None
+    assert list(pairs_of(crowd, server, 2, 1.0)) == [(0, 1), (0, 1)]
+    assert asked == [0, 1, 0, 1, 1, 0]
 
 
 def test_a_wrong_answer_ends_the_measurement() -> None:

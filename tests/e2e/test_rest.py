@@ -161,6 +161,20 @@ def test_the_first_operation_that_fits_a_path_was_carried_out(described):
     assert judge.done == {(Role.VIEW, "GET /api/v1/payments/totals")}
 
 
+def test_an_operation_is_known_by_its_path(described):
+    places = Places(described)
+    told = places.first("PUT", "/api/v1/patrons/1001/badges/ONBE")
+    assert told is not None
+    assert str(told) == "PUT /api/v1/patrons/{patron_id}/badges/{code}"
+    found = told.pattern.fullmatch("/api/v1/patrons/1001/badges/ONBE")
+    assert found is not None
+    assert found.groupdict() == {"patron_id": "1001", "code": "ONBE"}
+    assert places.first("DELETE", "/api/v1/badges") is None
+    assert {one.path for one in places.all if one.is_stream} == {
+        f"/api/v1/{what}/stream" for what in ("payments", "door", "terminals")
+    }
+
+
 def test_what_several_have_heard_counts_together(described):
     both, other = (Judge(Report(name), Places(described)) for name in ("both", "other"))
     heard(other, Role.VIEW, "GET", "/badges", 200)

@@ -46,7 +46,7 @@ from sip2gw.model.rights import Role
 
 WRONG_PER_ADDRESS = 15
 """Tokens that are not good: after 20 an address is told to wait."""
-OPEN_WITHIN_S = 300.0
+OPEN_WITHIN_S = 900.0
 PASSED_OVER_S = 0.01
 """How long a trace lasts at most; a second would teach nothing more."""
 
