@@ -1,7 +1,8 @@
 """The gateway as the benchmarks run it: `python -m benchmarks.gateway CONFIG LOOP [PROFILE]`.
 
-The same `serve` as the command's, on a chosen kind of event loop, telling its address on stdout;
-with PROFILE the loop's thread runs under cProfile, whose statistics are written there at the end.
+The same `serve` as the command's, on a chosen kind of event loop. On stdout it tells its addresses,
+that for terminals and that for HTTP. With PROFILE the loop's thread runs under cProfile, whose
+statistics are written there at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sip2gw.daemon import app
 
 
 def _tell(sip2: list[str], admin: str) -> None:
-    print(sip2[0], flush=True)
+    print(sip2[0], admin, sep="\n", flush=True)
 
 
 def main() -> int:

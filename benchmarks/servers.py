@@ -56,9 +56,20 @@ class Server:
         return int(line.split()[1]) * 1024
 
     def use_all_cpus(self) -> None:
-        """Let its threads run anywhere, as in production."""
-        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
-            os.sched_setaffinity(int(thread), range(os.cpu_count() or 1))
+        """Let its threads and its processes run anywhere, as in production."""
+        for pid in (self.process.pid, *self.children()):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setaffinity(int(thread), range(os.cpu_count() or 1))
+
+    def children(self) -> list[int]:
+        """The processes that it has started."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+    def second_address(self) -> Address:
+        """What it tells on the next line of its output."""
+        assert self.process.stdout is not None
+        return _address(self.process.stdout.readline())
 
     def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL when that is not enough."""
@@ -85,6 +96,12 @@ def spawn(
         os.sched_setaffinity(0, here)
 
 
+def _address(line: bytes) -> Address:
+    """`host:port`, or nothing."""
+    host, _, port = line.decode().strip().rpartition(":")
+    return host, int(port) if host else 0
+
+
 @contextmanager
 def running(
     arguments: Sequence[str], *, stderr: IO[bytes] | None = None, cpu: int = SERVER_CPU
@@ -92,11 +109,9 @@ def running(
     """A server that tells its `host:port` on the first line of its output."""
     process = spawn(arguments, stderr=stderr, cpu=cpu)
     assert process.stdout is not None
-    line = process.stdout.readline().decode().strip()
-    host, colon, port = line.rpartition(":")
-    server = Server(process, (host, int(port) if colon else 0))
+    server = Server(process, _address(process.stdout.readline()))
     try:
-        if not colon:
+        if not server.address[0]:
             raise RuntimeError(f"the server did not start: {' '.join(arguments)}")
         yield server
     finally:

@@ -15,30 +15,40 @@ import contextlib
 import http.client
 import itertools
 import json
+import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import CONFIG, ask_37
-
-from proofs.canary import PIN, chirps, library, look_into_files
+from proofs.canary import PIN, chirps, look_into_files
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
 from proofs.rest_judge import Heard, Judge, Places
+from proofs.rest_scene import (
+    IN_FRONT,
+    Ids,
+    asked_plainly,
+    at_the_kiosk,
+    in_the_store,
+    over_rest,
+    records,
+    site,
+    tokens_of,
+    words_of,
+)
+from proofs.rest_tour import STOPS, STOPS_IN_FRONT, go
 from sip2gw.model.rights import Role
 
-TOKENS = 5
-"""Of each role: they may ask so many times 100 times a second."""
 WRONG_PER_ADDRESS = 15
 """Tokens that are not good: after 20 an address is told to wait."""
-OPEN_WITHIN_S = 120.0
+OPEN_WITHIN_S = 900.0
 PASSED_OVER_S = 0.01
 """How long a trace lasts at most; a second would teach nothing more."""
-PAYMENTS = (("1001", "1.00"), ("1001", "2.00"), ("1004", "10.00"), ("1011", "0.50"))
-"""Made at a kiosk before, so that there is something to undo."""
 
 
 class Caller(NamedTuple):
@@ -49,67 +59,11 @@ class Caller(NamedTuple):
     tokens: Sequence[str | None]
 
 
-def _tokens(name: str) -> list[str]:
-    return [f"{name}-{number}-{'x' * 40}" for number in range(TOKENS)]
-
-
 NOBODY = Caller("nobody", None, [None])
-STRANGER = Caller("stranger", None, ["y" * 40, *_tokens("elsewhere"), "", "\u00e9"])
-CALLERS = (*(Caller(role, role, _tokens(role)) for role in reversed(Role)), NOBODY, STRANGER)
-
-# The site --------------------------------------------------------------------------------------
-
-
-def _site(directory: Path) -> str:
-    """The small library's configuration with tokens, whose files are made."""
-    text = CONFIG
-    for name in (*Role, "elsewhere"):
-        networks = 'networks = ["192.0.2.0/24"]\n' if name == "elsewhere" else ""
-        role = "admin" if name == "elsewhere" else name
-        for number, token in enumerate(_tokens(name)):
-            (directory / f"{name}-{number}").write_text(f"{token}\n")
-            text += (
-                f'[admin.tokens.{name}-{number}]\nrole = "{role}"\n'
-                f'token_file = "{name}-{number}"\n{networks}'
-            )
-    return text
-
-
-CARDS = ("1001", "1002", "1004", "1005", "1006", "1009")
-CODES = ("ONBE", "OLD1", "201")
-PLACES = ("kiosk-1", "pay-1", "door-1", "MAIN", "SHUT")
-FEES = ("T1", "D1", "D2", "B1", "I1")
-DAYS = ("today", "2026-03-01", "2099-12-31")
-KNOWN = {
-    "patron": CARDS,
-    "card": CARDS,
-    "lasting": CARDS,
-    "code": CODES,
-    "terminal": PLACES,
-    "branch": PLACES,
-    "name": PLACES,
-    "login": PLACES,
-    "fee": FEES,
-}
-"""What the library has, by what the name of a parameter has in it."""
-
-
-def words_of(description: dict[str, Any], payments: Sequence[str]) -> dict[str, Any]:
-    """Settings by which most parameters name something that there is, and half of all texts."""
-    known = {**KNOWN, "payment": tuple(payments)}
-    found = {
-        f"{one['in']}.{one['name']}": {"dictionary": word, "probability": 0.7}
-        for operations in description["paths"].values()
-        for operation in operations.values()
-        for one in operation.get("parameters", ())
-        for word in known
-        if word in one["name"]
-    }
-    lists = {**known, "any": dict.fromkeys(itertools.chain(DAYS, *known.values()))}
-    return {
-        "dictionaries": {name: {"values": list(values)} for name, values in lists.items()},
-        "parameters": found,
-    }
+STRANGER = Caller("stranger", None, ["y" * 40, *tokens_of("elsewhere"), "", "\u00e9"])
+OF_STAFF = (Role.VIEW, Role.STAFF, Role.ADMIN)
+"""Who may look at the library system."""
+CALLERS = (*(Caller(role, role, tokens_of(role)) for role in reversed(Role)), NOBODY, STRANGER)
 
 
 async def opened(admin: str) -> None:
@@ -117,20 +71,13 @@ async def opened(admin: str) -> None:
     async with asyncio.timeout(OPEN_WITHIN_S):
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                token = _tokens(Role.VIEW)[0]
+                token = tokens_of(Role.VIEW)[0]
                 status, _ = await asyncio.to_thread(
                     asked_plainly, admin, "GET", "/api/v1/openapi.json", token
                 )
                 if status == 200:
                     return
             await asyncio.sleep(0.2)
-
-
-async def _pay(gateway: GatewayProcess, report: Report) -> None:
-    kiosk = await gateway.terminal("pay-1")
-    for number, (card, amount) in enumerate(PAYMENTS):
-        answer = await kiosk.ask(ask_37(card, amount, pin=PIN, bk=f"K{number}"))
-        report.expect(answer.startswith("38Y"), f"a payment of {card} was answered {answer}")
 
 
 # Asking ----------------------------------------------------------------------------------------
@@ -181,7 +128,7 @@ class Run:
     admin: str
     seed: int
     examples: int
-    payments: Sequence[str]
+    ids: Ids
     judge: Judge
     problems: list[str] = field(default_factory=list)
 
@@ -190,7 +137,13 @@ class Run:
         import schemathesis
         from schemathesis.engine import events, from_schema
 
-        schema = schemathesis.openapi.from_dict(description, config=self._settings(description))
+        config = self._settings(description)
+        if self.caller.role is not None:
+            whole = schemathesis.openapi.from_dict(description, config=config)
+            go(self.caller.role, STOPS, self.admin, whole, self.ids, self.judge)
+        if not self.examples:
+            return
+        schema = schemathesis.openapi.from_dict(without_streams(description), config=config)
         manners = _Manners(itertools.cycle(self.caller.tokens), secrets_of(description))
 
         def before_call(context: Any, case: Any, kwargs: Any) -> None:
@@ -220,7 +173,7 @@ class Run:
                 "continue-on-failure": True,
                 "suppress-health-check": ["all"],
                 "output": {"truncation": {"max-recorded-payload-size": 0}},
-                **words_of(description, self.payments),
+                **words_of(description, self.ids),
                 "generation": {
                     "max-examples": self.examples if is_known else 1 + self.examples // 20,
                     "no-shrink": True,
@@ -276,30 +229,9 @@ def secrets_of(description: dict[str, Any]) -> frozenset[str]:
     )
 
 
-def asked_plainly(
-    admin: str, method: str, path: str, token: str | None, source: str = "127.0.0.1"
-) -> tuple[int, bytes]:
-    """Status and body of one request without a body, from an address of this machine."""
-    host, _, port = admin.rpartition(":")
-    line = http.client.HTTPConnection(host, int(port), timeout=15, source_address=(source, 0))
-    try:
-        line.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
-        answer = line.getresponse()
-        return answer.status, answer.read()
-    finally:
-        line.close()
-
-
-def payments(admin: str) -> list[str]:
-    """The ids of those that were made before."""
-    status, body = asked_plainly(admin, "GET", "/api/v1/payments", _tokens(Role.VIEW)[0])
-    assert status == 200, body
-    return [one["id"] for one in json.loads(body)["items"]]
-
-
 def describe(admin: str) -> dict[str, Any]:
     """The description, as the gateway gives it."""
-    status, body = asked_plainly(admin, "GET", "/api/v1/openapi.json", _tokens(Role.VIEW)[0])
+    status, body = asked_plainly(admin, "GET", "/api/v1/openapi.json", tokens_of(Role.VIEW)[0])
     assert status == 200, body
     found: dict[str, Any] = json.loads(body)
     return found
@@ -324,7 +256,7 @@ def knock(admin: str, places: Places, judge: Judge) -> None:
     """Each operation without a token and with tokens that are not good, from many addresses."""
     asked = itertools.count()
     for method, path in places.examples():
-        for token in (None, "y" * 40, _tokens("elsewhere")[0]):
+        for token in (None, "y" * 40, tokens_of("elsewhere")[0]):
             address = f"127.0.1.{next(asked) // WRONG_PER_ADDRESS + 1}"
             status, body = asked_plainly(admin, method, path, token, address)
             judge.hear(Heard(f"knocking from {address}", None, method, path, status, body))
@@ -334,55 +266,100 @@ def knock(admin: str, places: Places, judge: Judge) -> None:
 # The proof -------------------------------------------------------------------------------------
 
 
-async def ask_as(caller: Caller, seed: int, examples: int, judge: Judge, report: Report) -> None:
-    """All that one caller asks, of a gateway of its own, and what that leaves behind."""
+@asynccontextmanager
+async def asked(judge: Judge, more: str = "") -> AsyncIterator[tuple[GatewayProcess, Path]]:
+    """A gateway of its own with the scene set, and what must not be left behind."""
+    report = judge.report
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        path = await prepare(directory, _site(directory), library())
+        path = await prepare(directory, site(directory) + more, records())
         async with GatewayProcess(path) as gateway:
-            await gateway.start()
-            await _pay(gateway, report)
-            await opened(gateway.admin)
-            description = await asyncio.to_thread(describe, gateway.admin)
-            judge.places = Places(description)
-            if caller is NOBODY:
-                await asyncio.to_thread(knock, gateway.admin, judge.places, judge)
-            paid = await asyncio.to_thread(payments, gateway.admin)
-            run = Run(caller, gateway.admin, seed, examples, paid, judge)
-            await asyncio.to_thread(run.ask_all, without_streams(description))
-            report.expect(await gateway.stop() == 0, f"{caller.name}: the end was not 0")
-        for problem in run.problems:
-            report.expect(False, f"{caller.name}: schemathesis: {problem}")
+            await gateway.start(OPEN_WITHIN_S)
+            yield gateway, path
+            report.expect(await gateway.stop() == 0, "the end was not 0")
         for event in ("uncaught", "http_ended", "http_failed"):
             report.expect(not gateway.events(event), f"{event}: {gateway.events(event)[:1]}")
         said = [*map(json.dumps, gateway.log), *gateway.other_output]
-        report.expect(not any(map(chirps, said)), f"{caller.name}: a PIN is in the log")
+        report.expect(not any(map(chirps, said)), "a PIN is in the log")
         report.expect(not gateway.other_output, f"it said {gateway.other_output[:3]}")
         look_into_files(directory, report)
 
 
-async def prove(requests: int, seed: int, examples: int, names: Sequence[str]) -> Report:
-    """Rounds of these callers, until so many requests were made."""
-    report = Report("rest")
-    judge = Judge(report)
+async def ask_as(caller: Caller, seed: int, examples: int, judge: Judge) -> None:
+    """All that one caller asks."""
+    async with asked(judge) as (gateway, path):
+        await at_the_kiosk(gateway, judge.report)
+        ids = await in_the_store(path)
+        await opened(gateway.admin)
+        ids |= await asyncio.to_thread(over_rest, gateway.admin)
+        description = await asyncio.to_thread(describe, gateway.admin)
+        judge.places = Places(description)
+        if caller is NOBODY:
+            await asyncio.to_thread(knock, gateway.admin, judge.places, judge)
+        run = Run(caller, gateway.admin, seed, examples, ids, judge)
+        await asyncio.to_thread(run.ask_all, description)
+    for problem in run.problems:
+        judge.expect(False, f"{caller.name}: schemathesis: {problem}")
+
+
+async def ask_in_front(role: Role, judge: Judge) -> None:
+    """What only a gateway in front of a library system answers."""
+    import schemathesis
+
+    async with asked(judge, IN_FRONT) as (gateway, _):
+        await opened(gateway.admin)
+        description = await asyncio.to_thread(describe, gateway.admin)
+        judge.places = Places(description)
+        schema = schemathesis.openapi.from_dict(description)
+        await asyncio.to_thread(go, role, STOPS_IN_FRONT, gateway.admin, schema, {}, judge)
+
+
+def heard_by(name: str, seed: int, examples: int) -> Judge:
+    """What one caller hears; in a process of its own."""
+    judge = Judge(Report(name))
+    caller = next(one for one in CALLERS if one.name == name)
+    asyncio.run(ask_as(caller, seed, examples, judge))
+    return judge
+
+
+def heard_in_front(role: Role) -> Judge:
+    """The same in front of a library system."""
+    judge = Judge(Report(role))
+    asyncio.run(ask_in_front(role, judge))
+    return judge
+
+
+def prove(
+    requests: int, seed: int, examples: int, names: Sequence[str], at_once: int = 1
+) -> Report:
+    """Rounds of these callers, so many `at_once`, until so many requests were made."""
+    judge = Judge(Report("rest"))
     seeds = itertools.count(seed)
-    while judge.requests < requests:
-        for caller in CALLERS:
-            if caller.name in names:
-                await ask_as(caller, next(seeds), examples, judge, report)
-                sys.stderr.write(f"{caller.name}: {judge.requests} requests so far\n")
+    # Each in a new process: a caller's hooks and what schemathesis remembers are its own.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as pool:
+        under_way = [pool.submit(heard_in_front, role) for role in OF_STAFF if role in names]
+        while judge.requests < requests:
+            under_way += [pool.submit(heard_by, name, next(seeds), examples) for name in names]
+            for heard in map(Future.result, as_completed(under_way)):
+                judge.add(heard)
+                sys.stderr.write(f"{heard.report.title}: {judge.requests} requests so far\n")
+            under_way.clear()
     judge.sum_up()
-    return report
+    return judge.report
 
 
 def main(arguments: list[str]) -> int:
     """The program."""
     parser = argparse.ArgumentParser(prog="python tests/proofs rest", description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000, help="at least (default 100000)")
-    parser.add_argument("--examples", type=int, default=150, help="of an operation (default 150)")
+    parser.add_argument(
+        "--examples", type=int, default=150, help="of an operation (default 150; 0: the tour only)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     names = [caller.name for caller in CALLERS]
     parser.add_argument("--callers", nargs="+", choices=names, default=names, help="only these")
+    parser.add_argument("--at-once", type=int, default=2, help="callers at a time (default 2)")
     given = parser.parse_args(arguments)
-    report = asyncio.run(prove(given.requests, given.seed, given.examples, given.callers))
-    return report.tell()
+    chosen = (given.requests, given.seed, given.examples, given.callers, given.at_once)
+    return prove(*chosen).tell()

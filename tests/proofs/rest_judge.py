@@ -15,7 +15,7 @@ from proofs.report import Report
 from sip2gw.model.rights import Role
 from sip2gw.policy.rights import includes
 
-_PARAMETER = re.compile(r"\{[^}]*\}")
+_PARAMETER = re.compile(r"\{([^}]*)\}")
 
 
 class Heard(NamedTuple):
@@ -38,7 +38,8 @@ class Place(NamedTuple):
     role: Role
     """Who may do it."""
     pattern: re.Pattern[str]
-    """Of the paths that are sent for it."""
+    """Of the paths that are sent for it, with a group for each parameter."""
+    is_stream: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -53,15 +54,27 @@ class Places:
                 method.upper(),
                 path,
                 Role(operation["x-role"]),
-                re.compile(_PARAMETER.sub("[^/]+", path)),
+                re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path)),
+                "text/event-stream" in str(operation["responses"]),
             )
             for path, operations in description["paths"].items()
             for method, operation in operations.items()
         ]
+        self._of: dict[str, list[Place]] = {}
+        for one in self.all:
+            self._of.setdefault(one.method, []).append(one)
 
     def at(self, method: str, path: str) -> list[Place]:
         """Which operations are meant by `path` as it was sent."""
-        return [one for one in self.all if one.method == method and one.pattern.fullmatch(path)]
+        return [one for one in self._of.get(method, ()) if one.pattern.fullmatch(path)]
+
+    def first(self, method: str, path: str) -> Place | None:
+        """Which operation answers: the first that fits counts."""
+        return next(iter(self.at(method, path)), None)
+
+    def open_to(self, role: Role) -> list[Place]:
+        """What `role` may do."""
+        return [one for one in self.all if includes(role, one.role)]
 
     def examples(self) -> Iterator[tuple[str, str]]:
         """A method and a path for each operation."""
@@ -83,8 +96,10 @@ class Judge:
     statuses: Counter[str] = field(default_factory=Counter)
     faults: dict[tuple[str, str], str] = field(default_factory=dict)
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)
-    done: set[str] = field(default_factory=set)
-    """Operations that were carried out."""
+    done: set[tuple[Role, str]] = field(default_factory=set)
+    """Operations that were carried out, and as whom."""
+    roles: set[Role] = field(default_factory=set)
+    """Who has asked."""
 
     def expect(self, holds: bool, otherwise: str) -> None:
         """Note `otherwise` unless it `holds`."""
@@ -99,8 +114,10 @@ class Judge:
         if chirps(heard.body):
             self._against(f"a PIN is told: {around(heard.body.decode())}", heard)
         meant = self.places.at(heard.method, urlsplit(heard.url).path)
-        if heard.status < 300:
-            self.done |= set(map(str, meant))
+        if heard.role is not None:
+            self.roles.add(heard.role)
+            if heard.status < 300:
+                self.done |= {(heard.role, str(one)) for one in meant[:1]}
         if not self._is_allowed(heard, meant):
             self._against("somebody who may not was let in, or not told so", heard)
 
@@ -129,15 +146,33 @@ class Judge:
 
     def sum_up(self) -> None:
         """Put the numbers and the faults into the report."""
-        operations = {str(place) for place in self.places.all}
         self.report.numbers |= {
             "requests": self.requests,
-            "operations": len(operations),
-            "never carried out": sorted(operations - self.done),
+            "operations": len(self.places.all),
+            "carried out": len(self.done),
             **dict(sorted(self.statuses.items())),
         }
+        for role, operation in self.only_refused():
+            self.report.expect(False, f"nobody saw {operation} carried out for {role}")
         for kind, example in self.faults.items():
             self.report.expect(False, f"{self.counted[kind]} times, {example}")
+
+    def only_refused(self) -> list[tuple[Role, str]]:
+        """What nobody saw carried out, as whom, though they may do it."""
+        wanted = {(role, str(one)) for role in self.roles for one in self.places.open_to(role)}
+        return sorted(wanted - self.done)
+
+    def add(self, other: Judge) -> None:
+        """Add what another one has heard of the same description."""
+        for failure in other.report.failures:
+            self.expect(False, f"{other.report.title}: {failure}")
+        self.places = other.places
+        self.requests += other.requests
+        self.statuses += other.statuses
+        self.counted += other.counted
+        self.faults = other.faults | self.faults
+        self.done |= other.done
+        self.roles |= other.roles
 
 
 def _is_of_the_gate(body: bytes) -> bool:

@@ -62,6 +62,8 @@ def _holders(connection: Connection, text: str, pseudonym: Callable[[str], str])
 
 
 def _plain(text: str) -> str:
-    """Without accents and capitals."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(mark for mark in decomposed if not unicodedata.combining(mark)).casefold()
+    """Without accents and capitals; most names have none of the former."""
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(mark for mark in decomposed if not unicodedata.combining(mark))
+    return text.casefold()
