@@ -102,6 +102,7 @@ STOPS = (
     Stop("POST", "/memberships", [{"code": "301", "description": "Visitor", "type": 5}]),
     Stop("PATCH", "/memberships/301", {"max_items": 10}),
     Stop("POST", "/memberships/301/hide"),
+    Stop("POST", "/maintain", {"dry_run": True}),
     Stop("GET", "/patrons?find=peeters"),
     Stop("GET", "/patrons/1001"),
     Stop("PUT", "/patrons/1001/pin", {"pin": PIN}),
