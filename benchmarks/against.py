@@ -46,7 +46,7 @@ from benchmarks import hotpath
 from benchmarks.library import Library, build
 name, count, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 gc.set_threshold(50_000, 20, 100)
-library = Library(2_000, 3_000)
+library = Library(3_000, 3_000)
 if not count:
     place.mkdir()
     (place / "config").write_text(build(library, place, print).name)
