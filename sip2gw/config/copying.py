@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sip2gw.config.files import LEFT_OUT, Files
 from sip2gw.config.load import Config
 from sip2gw.config.problems import Problems
+from sip2gw.config.tables.files import LEFT_OUT, Files
 from sip2gw.foundation.urls import tells_password
 
 SECRETS = ("password", "password_hash", "token")

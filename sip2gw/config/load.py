@@ -14,15 +14,15 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, ValidationError
 
 from sip2gw.config import places
-from sip2gw.config.accounts import resolve_accounts
-from sip2gw.config.branches import Branch, BranchTable, resolve_branch
-from sip2gw.config.files import Files
-from sip2gw.config.listeners import Listener, listener_problems, resolve_listeners
-from sip2gw.config.outbox import OutboxSection, outbox_problems
 from sip2gw.config.problems import Problems
-from sip2gw.config.profiles import Profile, ProfileTable, resolve_profile
-from sip2gw.config.recognition import ambiguities
-from sip2gw.config.sections import (
+from sip2gw.config.tables.accounts import resolve_accounts
+from sip2gw.config.tables.branches import Branch, BranchTable, resolve_branch
+from sip2gw.config.tables.files import Files
+from sip2gw.config.tables.listeners import Listener, listener_problems, resolve_listeners
+from sip2gw.config.tables.outbox import OutboxSection, outbox_problems
+from sip2gw.config.tables.profiles import Profile, ProfileTable, resolve_profile
+from sip2gw.config.tables.recognition import ambiguities
+from sip2gw.config.tables.sections import (
     AdminSection,
     BackendSection,
     BadgesSection,
@@ -34,19 +34,19 @@ from sip2gw.config.sections import (
     StoreSection,
     SupportSection,
 )
-from sip2gw.config.server import ServerSection
-from sip2gw.config.terminals import (
+from sip2gw.config.tables.server import ServerSection
+from sip2gw.config.tables.terminals import (
     Terminal,
     TerminalTable,
     resolve_terminal,
 )
+from sip2gw.config.tables.upstream import DEFAULT_ACCOUNT, Account
 from sip2gw.config.types import (
     Code,
     Language,
     Name,
     Section,
 )
-from sip2gw.config.upstream import DEFAULT_ACCOUNT, Account
 from sip2gw.foundation.hashing import is_password_hash
 from sip2gw.foundation.words import meant
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sip2gw.config.profiles import KIND_DEFAULTS
-from sip2gw.config.server import LISTEN_DEFAULT
+from sip2gw.config.tables.profiles import KIND_DEFAULTS
+from sip2gw.config.tables.server import LISTEN_DEFAULT
 from sip2gw.convert import options
 from sip2gw.convert.draft import Draft, Values, of_table
 from sip2gw.convert.option import NotCarriedError, flag, problem_with

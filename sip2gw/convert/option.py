@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from sip2gw.config import json_schema
-from sip2gw.config.branches import BranchTable
-from sip2gw.config.profiles import ProfileTable
 from sip2gw.config.schema import Node, describe_node, node_at
-from sip2gw.config.sections import InstitutionSection
-from sip2gw.config.server import ServerSection
-from sip2gw.config.terminals import TerminalTable
+from sip2gw.config.tables.branches import BranchTable
+from sip2gw.config.tables.profiles import ProfileTable
+from sip2gw.config.tables.sections import InstitutionSection
+from sip2gw.config.tables.server import ServerSection
+from sip2gw.config.tables.terminals import TerminalTable
 from sip2gw.config.types import Section
 
 Reader = Callable[[Any], Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sip2gw.config.server import ServerSection
+from sip2gw.config.tables.server import ServerSection
 from sip2gw.convert.option import (
     AS_HERE,
     NotCarriedError,

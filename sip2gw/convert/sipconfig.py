@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sip2gw.config.profiles import KIND_DEFAULTS
+from sip2gw.config.tables.profiles import KIND_DEFAULTS
 from sip2gw.convert import options
 from sip2gw.convert.draft import Draft, Values, of_table
 from sip2gw.convert.option import NotCarriedError, flag, problem_with

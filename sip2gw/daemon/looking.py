@@ -13,7 +13,7 @@ from datetime import timedelta
 from sip2gw.backend.attempts import DoubtfulSending, UnknownSending
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.upstream.looking import (

@@ -11,7 +11,7 @@ from datetime import timedelta, tzinfo
 
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.model import PatronRecord, format_amount
 from sip2gw.model.shares import Debts, SentShare

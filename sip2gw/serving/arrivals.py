@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sip2gw.config import Listener
-from sip2gw.config.terminals import NO_ADDRESS
+from sip2gw.config.tables.terminals import NO_ADDRESS
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.monitoring.uncaught import tell

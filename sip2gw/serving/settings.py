@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sip2gw.config.doors import DoorTable
-from sip2gw.config.profiles import Profile
-from sip2gw.config.terminals import Terminal
+from sip2gw.config.tables.doors import DoorTable
+from sip2gw.config.tables.profiles import Profile
+from sip2gw.config.tables.terminals import Terminal
 from sip2gw.handlers import TerminalView
 from sip2gw.policy.explaining.places import Settings
 

@@ -79,7 +79,7 @@ class Recognised:
         return self._at(address)
 
     def _at(self, address: str) -> KnownTerminal | None:
-        """Whose `address` is; no two have one (`config.recognition`)."""
+        """Whose `address` is; no two have one (`config.tables.recognition`)."""
         if address not in self._known:
             if len(self._known) >= ADDRESSES_REMEMBERED_MAX:
                 self._known.clear()

@@ -20,8 +20,8 @@ from sip2gw.config import (
     Profile,
     Terminal,
 )
-from sip2gw.config.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.options import CHECKIN_REFUSALS, ItemFieldTable, PatronFieldTable
+from sip2gw.config.tables.upstream import Account
 from sip2gw.handlers import (
     Family,
     Standpoint,

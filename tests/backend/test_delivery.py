@@ -20,7 +20,7 @@ from webhook_server import WebhookServer
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.library import Library
 from sip2gw.config import Config, load_config
-from sip2gw.config.outbox import Sender
+from sip2gw.config.tables.outbox import Sender
 from sip2gw.config.types import Address
 from sip2gw.model.notices import (
     KeptNotice,

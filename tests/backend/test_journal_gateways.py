@@ -16,7 +16,7 @@ from library_fakes import FakeLibrary
 from sip2gw.backend.library import Library
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.config import Address
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.daemon.replaying import Replayer
 from sip2gw.model.journal import EntryState
 from sip2gw.monitoring.metrics import Metrics

@@ -17,7 +17,7 @@ from sip2gw.backend.system import BadAnswerError, Lease, NoAnswerError, NotAsked
 from sip2gw.backend.upstream import pool as pool_module
 from sip2gw.backend.upstream.breaker import FAILURES_MAX, FIRST_REFUSED_S, FIRST_WAIT_S
 from sip2gw.backend.upstream.opening import problem_of
-from sip2gw.config.upstream import UpstreamTls
+from sip2gw.config.tables.upstream import UpstreamTls
 from sip2gw.protocol.checksum import character_checksum_digits
 from sip2gw.protocol.messages import EndPatronSession, ItemInformation, ScStatus
 

@@ -19,7 +19,7 @@ from sip2gw.cli.upstream.card import card_findings
 from sip2gw.cli.upstream.findings import findings
 from sip2gw.cli.upstream.probing import probe
 from sip2gw.config import Address, load_config
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.control.client import RefusedError
 from sip2gw.control.messages import UpstreamAccounts
 from sip2gw.policy.upstream.presets import PRESETS

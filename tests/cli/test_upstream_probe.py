@@ -17,7 +17,7 @@ from sip2gw.cli.upstream.paste import fitting_toml
 from sip2gw.cli.upstream.probing import probe
 from sip2gw.cli.upstream.seen import Seen
 from sip2gw.config import Address
-from sip2gw.config.upstream import Account, UpstreamTls
+from sip2gw.config.tables.upstream import Account, UpstreamTls
 
 from .upstream_library import ANNA, ON_LINE, Library, character_sum, library
 

@@ -15,7 +15,7 @@ from sip2gw.cli.upstream.findings import Finding, findings, fitting_checksums
 from sip2gw.cli.upstream.paste import fitting_toml
 from sip2gw.cli.upstream.seen import Attempt, Exchange, Seen, Tls, Verdict, next_attempt
 from sip2gw.config import Address
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.policy.upstream.presets import PRESETS
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.checksum import seal

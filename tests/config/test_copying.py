@@ -20,7 +20,7 @@ from sip2gw.config.copying import (
     without_private_keys,
     without_secrets,
 )
-from sip2gw.config.files import LEFT_OUT
+from sip2gw.config.tables.files import LEFT_OUT
 
 
 def keys_with(format_name: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pydantic import Field, create_model
 
 from sip2gw.config import load_config
 from sip2gw.config.availability import unavailable
-from sip2gw.config.profiles import ProfileTable
+from sip2gw.config.tables.profiles import ProfileTable
 from sip2gw.convert import (
     Converted,
     SourceError,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pages import DIRECTORY, claims, exchanges, pages, played, with_tables
 
-from sip2gw.config.profiles import ProfileTable
+from sip2gw.config.tables.profiles import ProfileTable
 from sip2gw.handlers import SUPPORTED_CODES
 from sip2gw.policy.reasons import CirculationReason, PaymentRefusalReason
 from sip2gw.protocol.registry import REQUESTS

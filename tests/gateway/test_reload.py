@@ -13,13 +13,13 @@ from sip2gw.config import (
     json_schema,
     reload_marks,
 )
-from sip2gw.config.sections import (
+from sip2gw.config.tables.sections import (
     AdminSection,
     InstitutionSection,
     PrivacySection,
     SecuritySection,
 )
-from sip2gw.config.server import ServerSection
+from sip2gw.config.tables.server import ServerSection
 from sip2gw.config.types import RELOAD
 
 MARKS = reload_marks()

@@ -11,7 +11,7 @@ from family import ADULT, HEAD_OF_TOM, fee, patron
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.model import (
     BadgeAssignment,
     Block,

@@ -14,8 +14,8 @@ from hostile_library import HostileLibrary
 
 from sip2gw.backend.system import AccountState
 from sip2gw.backend.upstream.system import Sip2System
+from sip2gw.config.tables.upstream import Account
 from sip2gw.config.types import Address
-from sip2gw.config.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import FamilyMaker, Metrics
 from sip2gw.monitoring.telemetry import Log, Redactor

@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 
 from sip2gw.backend.system import Lease, LibrarySystemError
 from sip2gw.backend.upstream.readings import Readings
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.eager import OneWait
 from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
 from sip2gw.protocol.errors import AnotherPatronError, ProtocolError

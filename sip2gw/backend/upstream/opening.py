@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from sip2gw.backend.system import BadAnswerError, LibrarySystemError, NoAnswerError
 from sip2gw.backend.upstream.line import Line
-from sip2gw.config.upstream import Account, UpstreamTls
+from sip2gw.config.tables.upstream import Account, UpstreamTls
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import Login, LoginResponse, ScStatus
 

@@ -36,7 +36,7 @@ from sip2gw.backend.upstream.opening import (
 )
 from sip2gw.backend.upstream.readings import Readings
 from sip2gw.backend.upstream.turns import Turns
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log

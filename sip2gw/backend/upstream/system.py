@@ -9,7 +9,7 @@ from datetime import datetime
 from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError
 from sip2gw.backend.upstream import leases
 from sip2gw.backend.upstream.pool import Pool
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log

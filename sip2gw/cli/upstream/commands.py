@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sip2gw.cli.upstream.findings import Finding
     from sip2gw.cli.upstream.seen import Seen
     from sip2gw.config import Config
-    from sip2gw.config.upstream import Account
+    from sip2gw.config.tables.upstream import Account
 
 upstream = typer.Typer(no_args_is_help=True)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sip2gw.cli.upstream.seen import Exchange, Tls, Verdict
-from sip2gw.config.upstream import Account, UpstreamTls
+from sip2gw.config.tables.upstream import Account, UpstreamTls
 from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.connection import ClientConnection

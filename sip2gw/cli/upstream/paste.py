@@ -17,7 +17,7 @@ from sip2gw.cli.upstream.findings import (
     passing_messages,
 )
 from sip2gw.cli.upstream.seen import Seen
-from sip2gw.config.upstream import DEFAULT_ACCOUNT
+from sip2gw.config.tables.upstream import DEFAULT_ACCOUNT
 from sip2gw.foundation.toml import toml_key, toml_value
 
 Table = dict[str, Any]

@@ -7,7 +7,7 @@ from datetime import datetime
 from sip2gw.backend.upstream.opening import ORDERS, login_of
 from sip2gw.cli.upstream.line import Line, UnreachableError
 from sip2gw.cli.upstream.seen import Attempt, Exchange, Order, Seen, Verdict, next_attempt
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import Login, PatronInformation, PatronStatusRequest, ScStatus
 from sip2gw.protocol.timestamps import write_timestamp

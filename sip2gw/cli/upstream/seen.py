@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from sip2gw.config.upstream import Account
+from sip2gw.config.tables.upstream import Account
 from sip2gw.protocol.checksum import (
     character_checksum_matches,
     checksum_matches,

@@ -26,7 +26,7 @@ from aiosmtplib import (
     SMTPTimeoutError,
 )
 
-from sip2gw.config.outbox import Sender
+from sip2gw.config.tables.outbox import Sender
 from sip2gw.config.types import Address
 from sip2gw.model.notices import Channel
 from sip2gw.staff.delivery.channel import (

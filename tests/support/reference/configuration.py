@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 
 from sip2gw.config.load import json_schema
-from sip2gw.config.profiles import KIND_DEFAULTS
 from sip2gw.config.reload import reload_marks
 from sip2gw.config.schema import (
     Node,
@@ -15,6 +14,7 @@ from sip2gw.config.schema import (
     resolve,
     table_in,
 )
+from sip2gw.config.tables.profiles import KIND_DEFAULTS
 from sip2gw.config.types import RELOAD, ReloadMark
 
 _INTRODUCTION = """\

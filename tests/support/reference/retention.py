@@ -11,7 +11,7 @@ from sip2gw.backend.sql.members.personal import (
     PERSONAL,
     Personal,
 )
-from sip2gw.config.sections import PrivacySection
+from sip2gw.config.tables.sections import PrivacySection
 from sip2gw.staff.forgetting import MAINTENANCE, TIED
 
 _HEAD = """\

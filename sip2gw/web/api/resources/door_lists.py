@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from sip2gw.config.branches import ALL_DAYS
+from sip2gw.config.tables.branches import ALL_DAYS
 from sip2gw.config.types import EndText, StartText, Weekdays, parse_minute, weekday_numbers
 from sip2gw.model import EVERY_BRANCH, DoorEntry
 from sip2gw.staff import door_lists

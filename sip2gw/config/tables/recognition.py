@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from sip2gw.config.terminals import TerminalTable
+from sip2gw.config.tables.terminals import TerminalTable
 from sip2gw.config.types import Network, parse_network
 
 _ADVICE = "without a login nobody can tell which of the two calls"

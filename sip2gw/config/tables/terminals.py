@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, model_validator
 
-from sip2gw.config.branches import Branch
-from sip2gw.config.profiles import Profile
+from sip2gw.config.tables.branches import Branch
+from sip2gw.config.tables.profiles import Profile
 from sip2gw.config.types import (
     DayOrTime,
     FileName,

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sip2gw.config.problems import Problems
-from sip2gw.config.terminals import PASSWORD_CHARACTERS_MAX
+from sip2gw.config.tables.terminals import PASSWORD_CHARACTERS_MAX
 
 _SECRET_BYTES_MAX = 4_096
 _CREDENTIALS = "$CREDENTIALS_DIRECTORY/"

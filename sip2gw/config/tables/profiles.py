@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 
-from sip2gw.config.doors import DoorTable
-from sip2gw.config.options import ProfileOptions
+from sip2gw.config.tables.doors import DoorTable
+from sip2gw.config.tables.options import ProfileOptions
 from sip2gw.config.types import (
     FieldCodes,
     Language,

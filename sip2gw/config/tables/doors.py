@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sip2gw.config.facts import Flags
+from sip2gw.config.tables.facts import Flags
 from sip2gw.config.types import Badges, Memberships, Section, YesOrDay
 from sip2gw.policy.access import DoorRules
 

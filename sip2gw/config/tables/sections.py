@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from sip2gw.config.accounts import UpstreamSection
+from sip2gw.config.tables.accounts import UpstreamSection
 from sip2gw.config.types import (
     NEVER_BY_RELOAD,
     NEXT_START,

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, Strict
 
-from sip2gw.config.facts import FactsTable, MoneyDenialsTable
-from sip2gw.config.files import Files
 from sip2gw.config.problems import Problems
-from sip2gw.config.profiles import Message
+from sip2gw.config.tables.facts import FactsTable, MoneyDenialsTable
+from sip2gw.config.tables.files import Files
+from sip2gw.config.tables.profiles import Message
+from sip2gw.config.tables.upstream import DEFAULT_ACCOUNT, Account, Checksums, UpstreamTls
 from sip2gw.config.types import (
     AddressText,
     FileName,
@@ -24,7 +25,6 @@ from sip2gw.config.types import (
     Terminator,
     parse_address,
 )
-from sip2gw.config.upstream import DEFAULT_ACCOUNT, Account, Checksums, UpstreamTls
 from sip2gw.policy.upstream.presets import PRESETS
 from sip2gw.policy.upstream.rules import FactRules
 from sip2gw.protocol.encoding import Encoding

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sip2gw.config.server import (
+from sip2gw.config.tables.server import (
     ClientCertificate,
     ListenAddress,
     ListenTable,
@@ -18,7 +18,7 @@ from sip2gw.config.server import (
 from sip2gw.config.types import Address
 
 if TYPE_CHECKING:
-    from sip2gw.config.terminals import TerminalTable
+    from sip2gw.config.tables.terminals import TerminalTable
 
 
 @dataclass(frozen=True, slots=True)
