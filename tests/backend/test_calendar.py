@@ -7,7 +7,7 @@ import pytest
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.model import AS_CONFIGURED, CalendarChange
-from sip2gw.staff.calendar import change_hours, end_change
+from sip2gw.staff.entrance.calendar import change_hours, end_change
 
 from .library import NOW
 

@@ -19,7 +19,7 @@ from sip2gw.model import (
     Passage,
     Reveal,
 )
-from sip2gw.staff.door_lists import put_door_entry
+from sip2gw.staff.entrance.door_lists import put_door_entry
 
 from .library import NOW
 

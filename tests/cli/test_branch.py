@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.staff.calendar import today_at
+from sip2gw.staff.entrance.calendar import today_at
 
 from .conftest import Run
 

@@ -11,7 +11,7 @@ from sip2gw.backend.base import UnavailableError
 from sip2gw.model import CalendarChange
 from sip2gw.serving.explain import explain
 from sip2gw.shared.today import Today
-from sip2gw.staff.calendar import change_hours, end_change
+from sip2gw.staff.entrance.calendar import change_hours, end_change
 
 ADMITTED, REFUSED = "24    ", "24Y   "
 HOUR = timedelta(hours=1)

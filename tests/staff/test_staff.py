@@ -12,8 +12,8 @@ import pytest
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX
 from sip2gw.model import DoorCount
 from sip2gw.policy.access import BarEntry
-from sip2gw.staff.door_lists import bars
-from sip2gw.staff.doors import counts_by_hour
+from sip2gw.staff.entrance.door_lists import bars
+from sip2gw.staff.entrance.doors import counts_by_hour
 from sip2gw.staff.patrons import set_pin
 
 

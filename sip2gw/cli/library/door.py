@@ -28,7 +28,7 @@ from sip2gw.cli.common import (
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.library.door_lists import bar, passes
 from sip2gw.foundation.words import counted
-from sip2gw.staff import doors
+from sip2gw.staff.entrance import doors
 
 door = typer.Typer(no_args_is_help=True)
 door.add_typer(bar, name="bar")

@@ -23,8 +23,8 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import EVERY_BRANCH, DoorEntry
-from sip2gw.staff import door_lists
-from sip2gw.staff.door_lists import place_of, put_door_entry, remove_door_entry, today_at
+from sip2gw.staff.entrance import door_lists
+from sip2gw.staff.entrance.door_lists import place_of, put_door_entry, remove_door_entry, today_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

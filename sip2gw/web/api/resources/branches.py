@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sip2gw.config import Branch
 from sip2gw.policy.calendar import OpeningState
-from sip2gw.staff import calendar
-from sip2gw.staff.calendar import BranchJson, PastChangeJson
+from sip2gw.staff.entrance import calendar
+from sip2gw.staff.entrance.calendar import BranchJson, PastChangeJson
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.editing import IfMatch, insist_on, show_etag
 from sip2gw.web.api.moments import until_of

@@ -11,8 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sip2gw.config.tables.branches import ALL_DAYS
 from sip2gw.config.types import EndText, StartText, Weekdays, parse_minute, weekday_numbers
 from sip2gw.model import EVERY_BRANCH, DoorEntry
-from sip2gw.staff import door_lists
-from sip2gw.staff.door_lists import BarJson, PassJson, put_door_entry, remove_door_entry, today_at
+from sip2gw.staff.entrance import door_lists
+from sip2gw.staff.entrance.door_lists import (
+    BarJson,
+    PassJson,
+    put_door_entry,
+    remove_door_entry,
+    today_at,
+)
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.editing import etag_of
 from sip2gw.web.api.naming import NUMBER_CHARACTERS_MAX, Day, Words

@@ -14,8 +14,8 @@ from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX
 from sip2gw.model import AccessRow
 from sip2gw.monitoring.telemetry import Redactor
 from sip2gw.policy.stays import Stay
-from sip2gw.staff import doors
-from sip2gw.staff.doors import DecisionJson, HourJson, RevealJson, StayJson
+from sip2gw.staff.entrance import doors
+from sip2gw.staff.entrance.doors import DecisionJson, HourJson, RevealJson, StayJson
 from sip2gw.web.api.moments import Since, Until, since_of, until_of
 from sip2gw.web.api.paging import Cursor, Key, Limit, Page, cursor_of, key_of, no_cursor, page
 from sip2gw.web.api.problems import ProblemError

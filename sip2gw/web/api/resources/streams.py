@@ -12,7 +12,7 @@ from sip2gw.control.messages import ListTerminals, Terminals
 from sip2gw.model import AccessRow, Payment
 from sip2gw.monitoring.telemetry import Redactor
 from sip2gw.staff.documents import without_persons
-from sip2gw.staff.doors import DecisionJson, decision_json
+from sip2gw.staff.entrance.doors import DecisionJson, decision_json
 from sip2gw.staff.payments import PaymentJson, payment_json
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.resource import Asks, Resources
