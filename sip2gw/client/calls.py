@@ -13,11 +13,11 @@ from sip2gw.client.line import Send, over_http
 
 if TYPE_CHECKING:
     from sip2gw.staff.audit import AuditJson
+    from sip2gw.staff.members.patrons import PatronJson
+    from sip2gw.staff.members.relationships import RelationshipJson
+    from sip2gw.staff.members.self_service import HouseRulesJson, OwnMessageJson
     from sip2gw.staff.outbox import NoticeJson, SentJson
-    from sip2gw.staff.patrons import PatronJson
     from sip2gw.staff.payments import PaymentJson, ShownPaymentJson
-    from sip2gw.staff.relationships import RelationshipJson
-    from sip2gw.staff.self_service import HouseRulesJson, OwnMessageJson
     from sip2gw.staff.support import FullMessageJson, MessageJson
     from sip2gw.staff.tokens import TokenJson
 

@@ -22,7 +22,7 @@ from sip2gw.model.badges import Deed
 from sip2gw.model.maintenance import Rule, Step
 from sip2gw.policy.members.memberships import fee_id
 from sip2gw.policy.statuses import status_of
-from sip2gw.staff.maintenance import maintain_memberships
+from sip2gw.staff.members.maintenance import maintain_memberships
 
 from .library import (
     NOW,

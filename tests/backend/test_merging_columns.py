@@ -25,7 +25,7 @@ from sip2gw.model.notices import SAYS, Notice
 from sip2gw.model.shares import Share
 from sip2gw.model.support import AutomaticCategory, Cause
 from sip2gw.policy.members.memberships import fee_id
-from sip2gw.staff.maintenance import maintain_memberships
+from sip2gw.staff.members.maintenance import maintain_memberships
 
 from .contract import entry
 from .library import NOW, ZONE, content, load, order, pay_fee

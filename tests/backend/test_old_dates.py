@@ -11,7 +11,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.policy.items.decisions import CirculationRequest
 from sip2gw.policy.items.lending import decide_renewal
-from sip2gw.staff.patrons import patron_json
+from sip2gw.staff.members.patrons import patron_json
 
 from .library import NOW, ZONE, load, unguarded
 from .test_circulation import RULES, lending, order, returning

@@ -55,8 +55,8 @@ from sip2gw.model.support import (
 )
 from sip2gw.policy.desk.support import OpeningDays
 from sip2gw.policy.items.decisions import CHECKIN
-from sip2gw.staff.maintenance import maintain_memberships
-from sip2gw.staff.privacy import report_json
+from sip2gw.staff.members.maintenance import maintain_memberships
+from sip2gw.staff.members.privacy import report_json
 
 from . import test_circulation as desk
 from .journal_contract import taken_off_line

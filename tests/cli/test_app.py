@@ -194,11 +194,15 @@ def test_ctrl_c_says_what_was_done(
         ),
         (
             ("maintain",),
-            "sip2gw.staff.maintenance.maintain_memberships",
+            "sip2gw.staff.members.maintenance.maintain_memberships",
             "what it says above is done, patron by patron; give the command again",
         ),
         (("outbox", "send"), "sip2gw.cli.library.outbox._send", "the rest waits"),
-        (("patron", "block", "P1"), "sip2gw.staff.patrons.block", "what it says above is done;"),
+        (
+            ("patron", "block", "P1"),
+            "sip2gw.staff.members.patrons.block",
+            "what it says above is done;",
+        ),
         (("hash-password",), "sip2gw.cli.passwords.read_secret", "nothing was changed"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -44,7 +44,7 @@ def listening(tmp_path_factory):
     [
         "rich",
         "typer",
-        "sip2gw.staff.patrons",
+        "sip2gw.staff.members.patrons",
         "sip2gw.backend.staff.badges",
         "sip2gw.backend.staff.merging",
         "sip2gw.backend.staff.privacy",

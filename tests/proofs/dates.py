@@ -35,7 +35,7 @@ from proofs.report import Report
 from proofs.rig import FUZZ_CONFIG, TERMINALS, NullStream, Rig, rigged
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
-from sip2gw.staff.patrons import patron_json
+from sip2gw.staff.members.patrons import patron_json
 from sip2gw.staff.payments import payment_json
 
 REQUESTS_PER_LINE = 50

@@ -41,7 +41,7 @@ from sip2gw.backend.sql.members import activity
 from sip2gw.config import Config, load_config
 from sip2gw.model import PaymentLine
 from sip2gw.model.maintenance import Step
-from sip2gw.staff.maintenance import maintain_memberships, occasion_of, step_json
+from sip2gw.staff.members.maintenance import maintain_memberships, occasion_of, step_json
 
 PATRONS = 50_000
 MONTHS = 36

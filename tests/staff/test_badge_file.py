@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sip2gw.model.badges import BadgeTerms, BadgeWish
-from sip2gw.staff.badge_file import BadgeFileError, read_badge_file
+from sip2gw.staff.members.badge_file import BadgeFileError, read_badge_file
 
 GIVEN = BadgeTerms(valid_until=date(2026, 12, 31), branches=("EAST",))
 ALWAYS = BadgeTerms()
@@ -115,7 +115,7 @@ def test_a_file_that_is_not_understood(tmp_path: Path, content: bytes, problem: 
 
 
 def test_a_file_without_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sip2gw.staff.badge_file.FILE_BYTES_MAX", 4)
+    monkeypatch.setattr("sip2gw.staff.members.badge_file.FILE_BYTES_MAX", 4)
     assert read(tmp_path, "P1\nP")[1] == BadgeWish("P", place=f"{tmp_path}/f.csv:2")
     with pytest.raises(BadgeFileError, match="longer than 4 bytes"):
         read(tmp_path, "P1\nP2")

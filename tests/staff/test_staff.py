@@ -14,7 +14,7 @@ from sip2gw.model import DoorCount
 from sip2gw.policy.access import BarEntry
 from sip2gw.staff.entrance.door_lists import bars
 from sip2gw.staff.entrance.doors import counts_by_hour
-from sip2gw.staff.patrons import set_pin
+from sip2gw.staff.members.patrons import set_pin
 
 
 def test_c96_an_hour_is_that_of_the_branch_or_of_the_library() -> None:

@@ -9,7 +9,7 @@ from programs import Site
 from sip2gw.backend.sql.members import maintenance as batches
 from sip2gw.model.maintenance import Rule, Step
 from sip2gw.staff.forgetting import MAINTENANCE
-from sip2gw.staff.maintenance import Sums, sums_of
+from sip2gw.staff.members.maintenance import Sums, sums_of
 from sip2gw.web.api.resources import maintenance
 
 PAYING: dict[str, Any] = {

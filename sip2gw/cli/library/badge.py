@@ -23,7 +23,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import CommandError, UsageError
 from sip2gw.foundation.words import counted
-from sip2gw.staff.badges import (
+from sip2gw.staff.members.badges import (
     AssignedJson,
     assign_badge,
     assigned_json,
@@ -192,7 +192,7 @@ def assign(
     This replaces the dates and branches of patrons who have the badge already. With a file,
     everybody gets it or, if a line has an error, nobody. Doing it again changes nothing.
     """
-    from sip2gw.staff.badge_file import read_branches
+    from sip2gw.staff.members.badge_file import read_branches
 
     settings = configured(config)
     if (patron_id is None) == (file is None):
@@ -223,7 +223,7 @@ def _wishes(
     patron: str | None, file: Path | None, terms: BadgeTerms, settings: Config
 ) -> list[BadgeWish]:
     from sip2gw.model.badges import BadgeWish
-    from sip2gw.staff.badge_file import BadgeFileError, read_badge_file
+    from sip2gw.staff.members.badge_file import BadgeFileError, read_badge_file
 
     if file is None:
         return [BadgeWish(patron or "", terms)]

@@ -78,7 +78,7 @@ _LEFT = "what it says above is done, patron by patron"
 def _maintain_memberships(
     store: Library, settings: Config, now: datetime, *, dry_run: bool, json: bool
 ) -> None:
-    from sip2gw.staff.maintenance import (
+    from sip2gw.staff.members.maintenance import (
         maintain_memberships,
         occasion_of,
         plan_lines,

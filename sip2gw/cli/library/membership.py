@@ -22,7 +22,7 @@ from sip2gw.cli.common import (
 from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.cli.meanings import membership_types, with_meaning
 from sip2gw.foundation.words import counted
-from sip2gw.staff.memberships import (
+from sip2gw.staff.members.memberships import (
     add_memberships,
     find_membership,
     membership_json,

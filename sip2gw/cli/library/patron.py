@@ -29,8 +29,8 @@ from sip2gw.cli.meanings import patron_statuses, with_meaning
 from sip2gw.cli.passwords import read_secret
 from sip2gw.foundation.words import counted
 from sip2gw.model import BlockType
-from sip2gw.staff import patrons
-from sip2gw.staff.merging import found_json, found_patrons, merged, step_json
+from sip2gw.staff.members import patrons
+from sip2gw.staff.members.merging import found_json, found_patrons, merged, step_json
 
 patron = typer.Typer(no_args_is_help=True)
 
@@ -125,7 +125,7 @@ def report(
     That is the record and everything that names the patron or a card of theirs, also in notes about
     others, but not the PIN's hash. The log is not part of it: it knows patrons by a pseudonym.
     """
-    from sip2gw.staff.privacy import report_json
+    from sip2gw.staff.members.privacy import report_json
 
     settings = configured(config)
     with opened_store(settings) as store:
@@ -158,7 +158,7 @@ def forget(
 
     Remove the patron from your library system first, or the next import brings them back.
     """
-    from sip2gw.staff.privacy import forget_patron
+    from sip2gw.staff.members.privacy import forget_patron
 
     settings = configured(config)
     with opened_store(settings) as store:

@@ -28,7 +28,7 @@ from sip2gw.cli.common import (
 from sip2gw.cli.library.payment_export import export
 from sip2gw.cli.library.reconcile import reconcile, with_currency
 from sip2gw.cli.meanings import PAYMENT_TYPES, with_meaning
-from sip2gw.staff.patrons import find_patron
+from sip2gw.staff.members.patrons import find_patron
 from sip2gw.staff.payments import (
     MORE,
     REFUSED_KEYS,

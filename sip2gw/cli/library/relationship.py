@@ -20,7 +20,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import RelationshipType
-from sip2gw.staff.relationships import add_relationship, relationship_json
+from sip2gw.staff.members.relationships import add_relationship, relationship_json
 
 if TYPE_CHECKING:
     from sip2gw.model import Relationship

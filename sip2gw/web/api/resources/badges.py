@@ -15,9 +15,9 @@ from pydantic.config import JsonDict
 from sip2gw.model import Badge, BadgeHolder
 from sip2gw.model.badges import BadgeEvent, BadgeTerms, BadgeWish, Deed
 from sip2gw.policy.members.badges import AssignmentPlan, expiring
-from sip2gw.staff import badges
-from sip2gw.staff.badge_file import known_branches
-from sip2gw.staff.badges import (
+from sip2gw.staff.members import badges
+from sip2gw.staff.members.badge_file import known_branches
+from sip2gw.staff.members.badges import (
     AssignedJson,
     BadgeEventJson,
     BadgeJson,
@@ -29,7 +29,7 @@ from sip2gw.staff.badges import (
     holder_json,
     listed_badge_json,
 )
-from sip2gw.staff.patrons import PatronBadgeJson, find_patron, patron_badge_json
+from sip2gw.staff.members.patrons import PatronBadgeJson, find_patron, patron_badge_json
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.editing import IfMatch, insist_on, show_etag
 from sip2gw.web.api.naming import NUMBER_CHARACTERS_MAX, Day, Number, PatronId, Words

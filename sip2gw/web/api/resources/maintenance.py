@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from sip2gw.model import format_amount
 from sip2gw.staff.forgetting import ForgottenJson, forget, forgotten_json
-from sip2gw.staff.maintenance import (
+from sip2gw.staff.members.maintenance import (
     StepJson,
     maintain_portion,
     occasion_of,

@@ -10,7 +10,7 @@ from pydantic import WithJsonSchema
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.model import MembershipDefinition, Minor
-from sip2gw.staff.memberships import (
+from sip2gw.staff.members.memberships import (
     add_membership_records,
     find_membership,
     membership_document,

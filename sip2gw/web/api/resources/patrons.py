@@ -10,8 +10,8 @@ from typing_extensions import TypedDict
 
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX
 from sip2gw.model import BlockType
-from sip2gw.staff import patrons
-from sip2gw.staff.merging import (
+from sip2gw.staff.members import patrons
+from sip2gw.staff.members.merging import (
     FoundPatronJson,
     MergeStepJson,
     found_json,
@@ -19,8 +19,8 @@ from sip2gw.staff.merging import (
     merged,
     step_json,
 )
-from sip2gw.staff.patrons import BlockJson, PatronJson, UnblockedJson, block_json
-from sip2gw.staff.privacy import ForgottenJson, forget_patron, report_json
+from sip2gw.staff.members.patrons import BlockJson, PatronJson, UnblockedJson, block_json
+from sip2gw.staff.members.privacy import ForgottenJson, forget_patron, report_json
 from sip2gw.web.api.naming import Day, Number, PatronId, Words
 from sip2gw.web.api.paging import Cursor, Limit, Page, page
 from sip2gw.web.api.resource import Asks, Resources

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 
 from sip2gw.model import Payment
-from sip2gw.staff.patrons import find_patron
+from sip2gw.staff.members.patrons import find_patron
 from sip2gw.staff.payments import (
     PaymentJson,
     ShownPaymentJson,

@@ -8,7 +8,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from sip2gw.model import Relationship, RelationshipType
-from sip2gw.staff.relationships import RelationshipJson, add_relationship, relationship_json
+from sip2gw.staff.members.relationships import RelationshipJson, add_relationship, relationship_json
 from sip2gw.web.api.naming import NUMBER_CHARACTERS_MAX, Number, PatronId
 from sip2gw.web.api.paging import Cursor, Limit, Page, page
 from sip2gw.web.api.resource import Asks, Resources

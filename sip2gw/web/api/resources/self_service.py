@@ -11,10 +11,10 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from sip2gw.model import Relationship
-from sip2gw.staff import self_service
-from sip2gw.staff.patrons import find_patron
-from sip2gw.staff.relationships import RelationshipJson, relationship_json
-from sip2gw.staff.self_service import (
+from sip2gw.staff.members import self_service
+from sip2gw.staff.members.patrons import find_patron
+from sip2gw.staff.members.relationships import RelationshipJson, relationship_json
+from sip2gw.staff.members.self_service import (
     HouseRulesJson,
     OwnMessageJson,
     TooManyGuessesError,

@@ -15,7 +15,7 @@ from sip2gw.backend.base import NotFoundError, RefusedError
 from sip2gw.model import Proposer, Relationship, RelationshipType
 from sip2gw.model.support import AUTOMATIC_TYPE, EventKind, SupportFilter
 from sip2gw.policy.relationships import is_born_on
-from sip2gw.staff.relationships import add_relationship
+from sip2gw.staff.members.relationships import add_relationship
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Patrons as staff see them: their data, badges, families and memberships."""
