@@ -104,8 +104,8 @@ _PLACES = {
         "library.support", "support", "What a person must follow up, and what patrons ask."
     ),
     "outbox": _Place("library.outbox", "outbox", "Notices to patrons."),
-    "branch": _Place("library.branch", "branch", "Close a branch now, or open it."),
-    "door": _Place("library.door", "door", "The doors' access log and lists."),
+    "branch": _Place("library.entrance.branch", "branch", "Close a branch now, or open it."),
+    "door": _Place("library.entrance.door", "door", "The doors' access log and lists."),
     "observe": _Place(
         "library.observe",
         "observe",

@@ -26,7 +26,7 @@ from sip2gw.cli.common import (
     write_listing,
 )
 from sip2gw.cli.failures import UsageError
-from sip2gw.cli.library.door_lists import bar, passes
+from sip2gw.cli.library.entrance.door_lists import bar, passes
 from sip2gw.foundation.words import counted
 from sip2gw.staff.entrance import doors
 

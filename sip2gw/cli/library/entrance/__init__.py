@@ -1,0 +1,1 @@
+"""Commands about who comes in: doors and stays, bar and pass lists, today's opening hours."""
