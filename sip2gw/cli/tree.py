@@ -62,7 +62,7 @@ _PLACES = {
         "Explain what a terminal would be told about a card or an item, and why, check by check.",
     ),
     "maintain": _Place(
-        "library.maintain",
+        "library.members.maintain",
         "maintain",
         "Renew, move and end memberships, and forget what may no longer be kept.",
     ),
@@ -91,11 +91,15 @@ _PLACES = {
         "passwords", "hash_password", "Hash a terminal's password for `password_hash`."
     ),
     "patron": _Place(
-        "library.patron", "patron", "Find, show, block, merge or forget patrons, or set a PIN."
+        "library.members.patron",
+        "patron",
+        "Find, show, block, merge or forget patrons, or set a PIN.",
     ),
-    "badge": _Place("library.badge", "badge", "Badges, such as those that open a door."),
-    "relationship": _Place("library.relationship", "relationship", "Who pays and renews for whom."),
-    "membership": _Place("library.membership", "membership", "Membership definitions."),
+    "badge": _Place("library.members.badge", "badge", "Badges, such as those that open a door."),
+    "relationship": _Place(
+        "library.members.relationship", "relationship", "Who pays and renews for whom."
+    ),
+    "membership": _Place("library.members.membership", "membership", "Membership definitions."),
     "payment": _Place("library.payment", "payment", "Payments at terminals."),
     "review": _Place(
         "library.review", "review", "Loans and returns that need a person's attention."

@@ -1,0 +1,1 @@
+"""Commands about patrons: their data, badges, families and memberships."""
