@@ -100,7 +100,7 @@ _PLACES = {
         "library.members.relationship", "relationship", "Who pays and renews for whom."
     ),
     "membership": _Place("library.members.membership", "membership", "Membership definitions."),
-    "payment": _Place("library.payment", "payment", "Payments at terminals."),
+    "payment": _Place("library.money.payment", "payment", "Payments at terminals."),
     "review": _Place(
         "library.review", "review", "Loans and returns that need a person's attention."
     ),

@@ -25,7 +25,7 @@ from sip2gw.cli.common import (
     write_listing,
 )
 from sip2gw.cli.failures import UsageError
-from sip2gw.cli.library.reconcile import with_currency
+from sip2gw.cli.library.money.reconcile import with_currency
 from sip2gw.foundation.words import counted
 from sip2gw.staff.payments import EXPORT_KEYS, export_json
 

@@ -25,8 +25,8 @@ from sip2gw.cli.common import (
     write_listing,
     write_one,
 )
-from sip2gw.cli.library.payment_export import export
-from sip2gw.cli.library.reconcile import reconcile, with_currency
+from sip2gw.cli.library.money.payment_export import export
+from sip2gw.cli.library.money.reconcile import reconcile, with_currency
 from sip2gw.cli.meanings import PAYMENT_TYPES, with_meaning
 from sip2gw.staff.members.patrons import find_patron
 from sip2gw.staff.payments import (
