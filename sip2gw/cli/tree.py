@@ -102,10 +102,10 @@ _PLACES = {
     "membership": _Place("library.members.membership", "membership", "Membership definitions."),
     "payment": _Place("library.money.payment", "payment", "Payments at terminals."),
     "review": _Place(
-        "library.review", "review", "Loans and returns that need a person's attention."
+        "library.desk.review", "review", "Loans and returns that need a person's attention."
     ),
     "support": _Place(
-        "library.support", "support", "What a person must follow up, and what patrons ask."
+        "library.desk.support", "support", "What a person must follow up, and what patrons ask."
     ),
     "outbox": _Place("library.outbox", "outbox", "Notices to patrons."),
     "branch": _Place("library.entrance.branch", "branch", "Close a branch now, or open it."),

@@ -5,7 +5,7 @@ import asyncio
 from harness import CONFIG, ask_37, running
 
 from sip2gw.backend.base import UnavailableError
-from sip2gw.cli.library.support import asked_to_look
+from sip2gw.cli.library.desk.support import asked_to_look
 from sip2gw.model.support import SupportFilter
 from sip2gw.monitoring.metrics import FamilyMaker
 

@@ -18,7 +18,7 @@ from sip2gw.cli.common import (
     write_json,
 )
 from sip2gw.cli.failures import saying_when_stopped
-from sip2gw.cli.library.support import brought_up_to_date
+from sip2gw.cli.library.desk.support import brought_up_to_date
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from sip2gw.cli.common import (
     write_one,
 )
 from sip2gw.cli.failures import UsageError
-from sip2gw.cli.library.support_tables import table
+from sip2gw.cli.library.desk.support_tables import table
 from sip2gw.cli.meanings import support_statuses, with_meaning
 from sip2gw.model.support import CodeTable, SupportFilter, SupportStatus
 from sip2gw.staff.support import (

@@ -18,7 +18,7 @@ from sip2gw.cli.common import (
     write_listing,
     write_one,
 )
-from sip2gw.cli.library.support import brought_up_to_date
+from sip2gw.cli.library.desk.support import brought_up_to_date
 from sip2gw.foundation.words import counted
 from sip2gw.staff.reviews import find_review, listed_review_json, review_json
 

@@ -1,0 +1,1 @@
+"""Commands about what a person must look at or follow up."""
