@@ -24,9 +24,6 @@ from sip2gw.web.api.resources import (
     audit,
     badges,
     bookkeeping,
-    branches,
-    door_lists,
-    doors,
     explaining,
     gateway,
     maintenance,
@@ -43,6 +40,7 @@ from sip2gw.web.api.resources import (
     terminals,
     tokens,
 )
+from sip2gw.web.api.resources.entrance import branches, door_lists, doors
 
 PREFIX = "/api/v1"
 _ALL = (

@@ -24,7 +24,7 @@ from sip2gw.web.api.editing import etag_of
 from sip2gw.web.api.naming import NUMBER_CHARACTERS_MAX, Day, Words
 from sip2gw.web.api.paging import Cursor, Key, Limit, Page, page
 from sip2gw.web.api.resource import Asks, Resources
-from sip2gw.web.api.resources.branches import branch_of
+from sip2gw.web.api.resources.entrance.branches import branch_of
 
 resources = Resources("door lists")
 

@@ -20,7 +20,7 @@ from sip2gw.web.api.moments import Since, Until, since_of, until_of
 from sip2gw.web.api.paging import Cursor, Key, Limit, Page, cursor_of, key_of, no_cursor, page
 from sip2gw.web.api.problems import ProblemError
 from sip2gw.web.api.resource import Asks, Resources
-from sip2gw.web.api.resources.branches import branch_of
+from sip2gw.web.api.resources.entrance.branches import branch_of
 
 resources = Resources("doors")
 
