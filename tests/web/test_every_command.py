@@ -38,7 +38,7 @@ from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.staff.actions import ACTIONS
 from sip2gw.web.api.app import application, description
-from sip2gw.web.api.resources import maintenance
+from sip2gw.web.api.resources.members import maintenance
 
 WITH_FILES = {"import", "export"}
 """They read and write files of their machine, as large as a library."""

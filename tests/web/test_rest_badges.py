@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from programs import Site
 
-from sip2gw.web.api.resources import badges
+from sip2gw.web.api.resources.members import badges
 
 LIBRARY: list[dict[str, Any]] = [
     {"kind": "badge", "code": "ONBE", "name": "Open library", "branches": ["MAIN", "EAST"]},

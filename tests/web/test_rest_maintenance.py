@@ -10,7 +10,7 @@ from sip2gw.backend.sql.members import maintenance as batches
 from sip2gw.model.maintenance import Rule, Step
 from sip2gw.staff.forgetting import MAINTENANCE
 from sip2gw.staff.members.maintenance import Sums, sums_of
-from sip2gw.web.api.resources import maintenance
+from sip2gw.web.api.resources.members import maintenance
 
 PAYING: dict[str, Any] = {
     "kind": "membership",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from programs import Site
 
-from sip2gw.web.api.resources import memberships
+from sip2gw.web.api.resources.members import memberships
 
 LIBRARY: list[dict[str, Any]] = [
     {"kind": "membership", "code": "201", "description": "Adult", "type": 0, "max_items": 20},

@@ -22,18 +22,12 @@ from sip2gw.web.api.problems import (
 )
 from sip2gw.web.api.resources import (
     audit,
-    badges,
     bookkeeping,
     explaining,
     gateway,
-    maintenance,
-    memberships,
     notices,
-    patrons,
     payments,
-    relationships,
     reviews,
-    self_service,
     streams,
     support,
     support_tables,
@@ -41,6 +35,14 @@ from sip2gw.web.api.resources import (
     tokens,
 )
 from sip2gw.web.api.resources.entrance import branches, door_lists, doors
+from sip2gw.web.api.resources.members import (
+    badges,
+    maintenance,
+    memberships,
+    patrons,
+    relationships,
+    self_service,
+)
 
 PREFIX = "/api/v1"
 _ALL = (

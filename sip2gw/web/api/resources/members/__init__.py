@@ -1,0 +1,1 @@
+"""Patrons: their data, badges, families and memberships, and what they do themselves."""
