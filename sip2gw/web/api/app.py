@@ -27,13 +27,11 @@ from sip2gw.web.api.resources import (
     gateway,
     notices,
     payments,
-    reviews,
     streams,
-    support,
-    support_tables,
     terminals,
     tokens,
 )
+from sip2gw.web.api.resources.desk import reviews, support, support_tables
 from sip2gw.web.api.resources.entrance import branches, door_lists, doors
 from sip2gw.web.api.resources.members import (
     badges,

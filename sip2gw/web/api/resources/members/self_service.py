@@ -25,7 +25,7 @@ from sip2gw.web.api.naming import NUMBER_CHARACTERS_MAX, Day, PatronId, Words
 from sip2gw.web.api.paging import Cursor, Limit, Page, page
 from sip2gw.web.api.problems import too_fast
 from sip2gw.web.api.resource import Asks, Resources
-from sip2gw.web.api.resources.support import Code
+from sip2gw.web.api.resources.desk.support import Code
 
 resources = Resources("self")
 

@@ -23,7 +23,7 @@ from sip2gw.web.api.naming import Words
 from sip2gw.web.api.paging import Cursor, Limit, Page, page
 from sip2gw.web.api.problems import FieldProblem, ProblemError
 from sip2gw.web.api.resource import Asks, Resources
-from sip2gw.web.api.resources.support import CODE_CHARACTERS_MAX, Code
+from sip2gw.web.api.resources.desk.support import CODE_CHARACTERS_MAX, Code
 
 resources = Resources("support tables")
 
