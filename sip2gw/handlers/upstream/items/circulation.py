@@ -13,14 +13,14 @@ from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import claim_of, note_refusal, order_for
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
-from sip2gw.handlers.upstream.journal import take_off_line
+from sip2gw.handlers.upstream.items.journal import take_off_line
+from sip2gw.handlers.upstream.items.telling import ItemResponse, tell
 from sip2gw.handlers.upstream.passing import (
     RefusedHereError,
     pass_on,
     refuse_here,
     refuse_with,
 )
-from sip2gw.handlers.upstream.telling import ItemResponse, tell
 from sip2gw.policy.access import PinState
 from sip2gw.policy.items.cases import RefusedCase
 from sip2gw.policy.items.decisions import Materials, refusal

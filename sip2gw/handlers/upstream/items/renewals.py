@@ -18,9 +18,9 @@ from sip2gw.handlers.upstream.authorisers import (
     has_on_loan,
 )
 from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
-from sip2gw.handlers.upstream.items import claimed, note_refused_claim
+from sip2gw.handlers.upstream.items.circulation import claimed, note_refused_claim
+from sip2gw.handlers.upstream.items.telling import tell
 from sip2gw.handlers.upstream.passing import RefusedHereError, pass_on, refuse_here
-from sip2gw.handlers.upstream.telling import tell
 from sip2gw.policy.items.decisions import Materials
 from sip2gw.protocol.messages import Renew, RenewAll, RenewAllResponse, RenewResponse
 

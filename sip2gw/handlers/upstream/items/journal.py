@@ -16,8 +16,8 @@ from sip2gw.backend.ids import new_id
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import due_text, order_key
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
+from sip2gw.handlers.upstream.items.telling import tell
 from sip2gw.handlers.upstream.passing import in_their_manner, refuse_here
-from sip2gw.handlers.upstream.telling import tell
 from sip2gw.model import CardState, PatronRecord
 from sip2gw.model.journal import JournalEntry, Kept
 from sip2gw.policy.access import PinState, is_barred, lists_here

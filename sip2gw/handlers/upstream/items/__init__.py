@@ -1,0 +1,1 @@
+"""Messages about items in front of a library system, also while it is away."""
