@@ -31,11 +31,11 @@ from sip2gw.handlers.items import (
 from sip2gw.handlers.upstream import blocks, observing
 from sip2gw.handlers.upstream import door as upstream_door
 from sip2gw.handlers.upstream import patron as upstream_patron
-from sip2gw.handlers.upstream import payment as upstream_payment
 from sip2gw.handlers.upstream import session as upstream_session
 from sip2gw.handlers.upstream import status as upstream_status
 from sip2gw.handlers.upstream.items import circulation as upstream_items
 from sip2gw.handlers.upstream.items import renewals
+from sip2gw.handlers.upstream.money import payment as upstream_payment
 from sip2gw.handlers.vendors import gossip, wise
 from sip2gw.protocol.dialect import DialectName, MoneyLines
 from sip2gw.protocol.message import UnknownRequest

@@ -21,7 +21,7 @@ from tills import (
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.sql.money import ledger, shares
-from sip2gw.handlers.upstream import sharing
+from sip2gw.handlers.upstream.money import sharing
 
 
 def in_doubt(gateway):

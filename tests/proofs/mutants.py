@@ -54,9 +54,9 @@ NEAR = (
     ),
     ("sip2gw/policy/upstream/family.py", ("tests/policy/test_upstream_family.py", *_FAMILIES)),
     ("sip2gw/policy/upstream/fees.py", ("tests/policy/test_upstream_fees.py", *_FAMILIES)),
-    ("sip2gw/handlers/upstream/family.py", _FAMILIES),
-    ("sip2gw/handlers/upstream/payment.py", (*_UPSTREAM_PAYMENTS, *_FAMILIES)),
-    ("sip2gw/handlers/upstream/sharing.py", (*_UPSTREAM_PAYMENTS, *_FAMILIES)),
+    ("sip2gw/handlers/upstream/money/family.py", _FAMILIES),
+    ("sip2gw/handlers/upstream/money/payment.py", (*_UPSTREAM_PAYMENTS, *_FAMILIES)),
+    ("sip2gw/handlers/upstream/money/sharing.py", (*_UPSTREAM_PAYMENTS, *_FAMILIES)),
     (
         "sip2gw/handlers/fee_lines.py",
         ("tests/gateway/test_patron.py", "tests/wire", "tests/gateway/test_options.py", *_FAMILIES),

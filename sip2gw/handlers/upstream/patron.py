@@ -19,7 +19,7 @@ from sip2gw.handlers.patron import (
 )
 from sip2gw.handlers.upstream.authorisers import authorisers_of
 from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_unoffered
-from sip2gw.handlers.upstream.family import tell_family
+from sip2gw.handlers.upstream.money.family import tell_family
 from sip2gw.handlers.upstream.overlay import lay_over
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import (

@@ -20,8 +20,8 @@ from sip2gw.handlers.fee import (
 )
 from sip2gw.handlers.patron import PresentedCard, present
 from sip2gw.handlers.upstream.behind import is_offered, library_of, refuse_unoffered
-from sip2gw.handlers.upstream.family import payment_facts
-from sip2gw.handlers.upstream.sharing import Known, RefusedThereError, pay_once
+from sip2gw.handlers.upstream.money.family import payment_facts
+from sip2gw.handlers.upstream.money.sharing import Known, RefusedThereError, pay_once
 from sip2gw.model import PaymentStatus
 from sip2gw.model.shares import Share
 from sip2gw.policy.access import PinState

@@ -1,0 +1,1 @@
+"""Payments in front of a library system: for whom, how they go up, and each once."""
