@@ -23,18 +23,18 @@ from sip2gw.backend.system import LibrarySystem
 from sip2gw.backend.wrappers import Timed
 from sip2gw.config import Config
 from sip2gw.control.messages import FollowedUp
-from sip2gw.daemon.causes import CauseChore
-from sip2gw.daemon.chores import ClockChore, StoreChore
+from sip2gw.daemon.chores.causes import CauseChore
+from sip2gw.daemon.chores.figures import ClockChore, StoreChore
+from sip2gw.daemon.chores.looking import Looker
+from sip2gw.daemon.chores.looking_payments import PaymentLooker
+from sip2gw.daemon.chores.outbox import OutboxChore
+from sip2gw.daemon.chores.replaying import Replayer
+from sip2gw.daemon.chores.settling import Looks, Settler
+from sip2gw.daemon.chores.support import SupportChore
+from sip2gw.daemon.chores.today import LOOK_EVERY_S, TodayChore
 from sip2gw.daemon.ending import Ending
-from sip2gw.daemon.looking import Looker
-from sip2gw.daemon.looking_payments import PaymentLooker
-from sip2gw.daemon.outbox import OutboxChore
 from sip2gw.daemon.process import repeated
 from sip2gw.daemon.reloading import show
-from sip2gw.daemon.replaying import Replayer
-from sip2gw.daemon.settling import Looks, Settler
-from sip2gw.daemon.support import SupportChore
-from sip2gw.daemon.today import LOOK_EVERY_S, TodayChore
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.garbage import collect_rarely
 from sip2gw.handlers import Services

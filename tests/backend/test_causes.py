@@ -19,7 +19,7 @@ from harness import CONFIG, LIBRARY, NOON, STAMP, URL, Terminal, ask_23, ask_63,
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.backend.library import Library
-from sip2gw.daemon import causes
+from sip2gw.daemon.chores import causes
 from sip2gw.model import AccessRow
 from sip2gw.policy.desk.silence import SilentTerminal
 from sip2gw.policy.desk.support import OpeningDays

@@ -17,7 +17,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.config import Address
 from sip2gw.config.tables.upstream import Account
-from sip2gw.daemon.replaying import Replayer
+from sip2gw.daemon.chores.replaying import Replayer
 from sip2gw.model.journal import EntryState
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, Redactor

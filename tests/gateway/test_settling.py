@@ -7,8 +7,8 @@ import pytest
 
 from sip2gw.backend.attempts import Settlement, UnknownCirculation
 from sip2gw.backend.base import BackendError, UnavailableError
-from sip2gw.daemon import settling
-from sip2gw.daemon.settling import Settler
+from sip2gw.daemon.chores import settling
+from sip2gw.daemon.chores.settling import Settler
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, Redactor

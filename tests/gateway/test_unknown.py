@@ -16,7 +16,7 @@ from slow_disk import SlowDisk
 from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
 from sip2gw.backend.spool import Spool
 from sip2gw.backend.sqlite import writer
-from sip2gw.daemon import settling
+from sip2gw.daemon.chores import settling
 from sip2gw.serving.server import TerminalServer
 
 DEADLINE_S = 6

@@ -36,7 +36,7 @@ SPOILED = (
     "sip2gw/backend/sql/money/ledger.py",
     "sip2gw/backend/sql/money/shares.py",
     "sip2gw/shared/payments.py",
-    "sip2gw/daemon/looking_payments.py",
+    "sip2gw/daemon/chores/looking_payments.py",
 )
 _UPSTREAM_PAYMENTS = (
     "tests/gateway/test_upstream_payment.py",
@@ -62,7 +62,7 @@ NEAR = (
         ("tests/gateway/test_patron.py", "tests/wire", "tests/gateway/test_options.py", *_FAMILIES),
     ),
     ("sip2gw/shared/payments.py", _UPSTREAM_PAYMENTS),
-    ("sip2gw/daemon/looking_payments.py", _UPSTREAM_PAYMENTS),
+    ("sip2gw/daemon/chores/looking_payments.py", _UPSTREAM_PAYMENTS),
     (
         "sip2gw/backend/sql/money/shares.py",
         (

@@ -16,7 +16,7 @@ from sip2gw.config import Config, ConfigError
 from sip2gw.config.passing import write_config
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
-from sip2gw.daemon.chores import ClockChore
+from sip2gw.daemon.chores.figures import ClockChore
 from sip2gw.daemon.ending import Ending, leave_within
 from sip2gw.daemon.fleet.member import Member, Process
 from sip2gw.daemon.fleet.operations import FleetOperations

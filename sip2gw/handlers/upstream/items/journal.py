@@ -1,7 +1,7 @@
 """Loans and returns that are taken off line while the library system is away.
 
 Rules: B77, C42, C98, C106, C125, C154. Only what certainly never arrived there is taken: it is
-written into our store, answered, and goes up later (`daemon.replaying`).
+written into our store, answered, and goes up later (`daemon.chores.replaying`).
 """
 
 from __future__ import annotations

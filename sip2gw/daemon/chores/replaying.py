@@ -18,7 +18,7 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError, NotAskedError
 from sip2gw.config.tables.upstream import Account
-from sip2gw.daemon.looking import LATE, LATE_MORE_S
+from sip2gw.daemon.chores.looking import LATE, LATE_MORE_S
 from sip2gw.foundation.clock import Clock
 from sip2gw.model.journal import OPEN_MAX, EntryState, JournalEntry, Waiting
 from sip2gw.monitoring.metrics import Metrics
