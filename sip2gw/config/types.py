@@ -24,7 +24,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from sip2gw.policy.calendar import DAY_MIN
+from sip2gw.policy.hours.calendar import DAY_MIN
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

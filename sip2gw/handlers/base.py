@@ -35,8 +35,8 @@ from sip2gw.policy.access import (
     PassEntry,
     PinState,
 )
-from sip2gw.policy.calendar import BranchCalendar
 from sip2gw.policy.card_numbers import CardRule
+from sip2gw.policy.hours.calendar import BranchCalendar
 from sip2gw.policy.items.decisions import CirculationRules
 from sip2gw.policy.money import PaymentRules
 from sip2gw.policy.payments import PaymentFacts

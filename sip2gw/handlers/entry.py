@@ -24,8 +24,8 @@ from sip2gw.policy.access import (
     may_be_accompanied,
 )
 from sip2gw.policy.data_age import is_too_old
+from sip2gw.policy.hours.stays import stay_end
 from sip2gw.policy.relationships import children_of
-from sip2gw.policy.stays import stay_end
 from sip2gw.shared.door_memory import Lead
 
 

@@ -20,7 +20,7 @@ from sip2gw.model import (
     PatronRecord,
     Presence,
 )
-from sip2gw.policy.calendar import CalendarMoment, OpeningState
+from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, has_end, membership_state
 from sip2gw.policy.money import MoneyStanding
 from sip2gw.policy.obstacles import (

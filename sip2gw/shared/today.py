@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sip2gw.model import CalendarChange
-from sip2gw.policy.calendar import BranchCalendar, CalendarMoment
-from sip2gw.policy.today import ChangedHours
+from sip2gw.policy.hours.calendar import BranchCalendar, CalendarMoment
+from sip2gw.policy.hours.today import ChangedHours
 
 
 class Today:

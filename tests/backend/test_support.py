@@ -26,8 +26,8 @@ from sip2gw.model.support import (
     SupportMessage,
     SupportStatus,
 )
-from sip2gw.policy.calendar import BranchCalendar, OpeningState, Slot
 from sip2gw.policy.desk.support import OpeningDays
+from sip2gw.policy.hours.calendar import BranchCalendar, OpeningState, Slot
 
 from .library import NOW, REFUSALS, ZONE, open_library, open_postgres_library, order, pay_fee
 from .test_refusals import keep, refused

@@ -53,7 +53,7 @@ def test_a_seed_draws_the_same_and_fewer_are_the_first_of_more():
 
 
 def test_some_files_alone_are_spoiled_when_they_are_named():
-    named = ["sip2gw/policy/stays.py", "sip2gw/policy/items"]
+    named = ["sip2gw/policy/hours/stays.py", "sip2gw/policy/items"]
     assert all(mutant.file.startswith(tuple(named)) for mutant in drawn(SEED, 1_000, named))
     assert {mutant.file for mutant in drawn(SEED, 1_000, named[:1])} == set(named[:1])
 
@@ -66,7 +66,7 @@ def test_what_changes_nothing_can_still_be_drawn(file, said):
 
 
 def test_a_spoiled_rule_is_noticed(tmp_path):
-    file = "sip2gw/policy/stays.py"
+    file = "sip2gw/policy/hours/stays.py"
     source = (ROOT / file).read_bytes()
     assert b"closing is not None" in source
     changed = source.replace(b"closing is not None", b"closing is None")

@@ -36,7 +36,7 @@ from sip2gw.policy.access import (
     lists_here,
     may_be_accompanied,
 )
-from sip2gw.policy.calendar import CalendarMoment, OpeningState
+from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.reasons import Reason
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sip2gw.policy.calendar import (
+from sip2gw.policy.hours.calendar import (
     DAY_MIN,
     BranchCalendar,
     CalendarException,

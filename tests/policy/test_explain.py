@@ -34,7 +34,6 @@ from sip2gw.policy.access import (
     assess_holder,
     decide_access,
 )
-from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.explaining.doors import explain_access, explain_exit
 from sip2gw.policy.explaining.places import ExplainedCheck, Place, Settings
 from sip2gw.policy.explaining.standing import (
@@ -42,6 +41,7 @@ from sip2gw.policy.explaining.standing import (
     explain_standing,
     explain_unknown_card,
 )
+from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.obstacles import decide_standing
 from sip2gw.protocol.fields import PatronFlag

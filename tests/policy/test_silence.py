@@ -5,13 +5,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.policy.calendar import (
+from sip2gw.policy.desk.silence import is_silent
+from sip2gw.policy.hours.calendar import (
     BranchCalendar,
     CalendarException,
     OpeningState,
     Slot,
 )
-from sip2gw.policy.desk.silence import is_silent
 
 ZONE = ZoneInfo("Europe/Brussels")
 WEEKDAYS = Slot(frozenset(range(5)), 10 * 60, 18 * 60, OpeningState.STAFFED)

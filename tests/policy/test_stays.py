@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sip2gw.model import Passage
-from sip2gw.policy.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.stays import (
+from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
+from sip2gw.policy.hours.stays import (
     Stay,
     between,
     stay_end,

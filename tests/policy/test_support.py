@@ -12,12 +12,6 @@ from sip2gw.model.support import (
     ProcessingRule,
     SupportStatus,
 )
-from sip2gw.policy.calendar import (
-    BranchCalendar,
-    CalendarException,
-    OpeningState,
-    Slot,
-)
 from sip2gw.policy.desk.support import (
     CLOSED_STATUSES,
     OpeningDays,
@@ -26,6 +20,12 @@ from sip2gw.policy.desk.support import (
     rule_problem,
     status_when_answered,
     text_problem,
+)
+from sip2gw.policy.hours.calendar import (
+    BranchCalendar,
+    CalendarException,
+    OpeningState,
+    Slot,
 )
 
 ALLOWED = """

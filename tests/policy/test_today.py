@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sip2gw.model import AS_CONFIGURED, CalendarChange
-from sip2gw.policy.calendar import BranchCalendar, OpeningState, Slot
-from sip2gw.policy.today import ChangedHours, state_then
+from sip2gw.policy.hours.calendar import BranchCalendar, OpeningState, Slot
+from sip2gw.policy.hours.today import ChangedHours, state_then
 
 ZONE = ZoneInfo("Europe/Brussels")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)

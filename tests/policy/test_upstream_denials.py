@@ -29,7 +29,7 @@ from sip2gw.policy.access import (
     assess_holder,
     decide_access,
 )
-from sip2gw.policy.calendar import CalendarMoment, OpeningState
+from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.money import money_standing
 from sip2gw.policy.obstacles import decide_standing
 from sip2gw.policy.reasons import Reason

@@ -136,7 +136,7 @@ SAME: dict[tuple[str, str], str] = {
         " for name in ENCODINGS}",
     ): "a longer text is measured where it need not be, which costs time and changes no byte",
     (
-        "sip2gw/policy/calendar.py",
+        "sip2gw/policy/hours/calendar.py",
         "minutes_low, minutes_high = (1), DAY_MIN",
     ): "no zone has changed its clocks in the first minute of a day of UTC since 1915",
     (

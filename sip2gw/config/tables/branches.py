@@ -22,7 +22,7 @@ from sip2gw.config.types import (
     weekday_numbers,
 )
 from sip2gw.policy.access import BarEntry, PassEntry
-from sip2gw.policy.calendar import (
+from sip2gw.policy.hours.calendar import (
     DAY_MIN,
     BranchCalendar,
     CalendarException,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sip2gw.policy.calendar import BranchCalendar
+from sip2gw.policy.hours.calendar import BranchCalendar
 
 SILENT_FOR = timedelta(days=1)
 

@@ -16,7 +16,7 @@ from sip2gw.model.support import (
     ProcessingRule,
     SupportStatus,
 )
-from sip2gw.policy.calendar import BranchCalendar
+from sip2gw.policy.hours.calendar import BranchCalendar
 
 
 def _statuses(letters: str) -> frozenset[SupportStatus]:

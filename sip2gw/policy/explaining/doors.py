@@ -17,9 +17,9 @@ from sip2gw.policy.access import (
     DoorFacts,
     DoorRules,
 )
-from sip2gw.policy.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.explaining import patrons
 from sip2gw.policy.explaining.places import ExplainedCheck, Place
+from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, has_end, membership_state
 from sip2gw.policy.obstacles import visible_badges
 from sip2gw.policy.upstream import words

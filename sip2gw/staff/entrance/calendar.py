@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sip2gw.backend.library import Library
     from sip2gw.config import Branch, Config
-    from sip2gw.policy.calendar import OpeningState
+    from sip2gw.policy.hours.calendar import OpeningState
 
 
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}")
@@ -122,7 +122,7 @@ def changes_json(store: Library, branch: Branch) -> Iterator[PastChangeJson]:
 
 
 def _branch_json(branch: Branch, change: CalendarChange | None, now: datetime) -> BranchJson:
-    from sip2gw.policy.today import state_then
+    from sip2gw.policy.hours.today import state_then
 
     shown = change if change is not None and now < change.until else None
     moment = state_then(branch.calendar, [shown] if shown is not None else [], now)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sip2gw.config import Branch, Config
     from sip2gw.model import AccessRow, DoorCount
     from sip2gw.monitoring.telemetry import Redactor
-    from sip2gw.policy.stays import Stay
+    from sip2gw.policy.hours.stays import Stay
 
 
 class DecisionJson(TypedDict):
@@ -100,13 +100,13 @@ def counts_by_hour(counts: Iterable[DoorCount], config: Config) -> list[HourJson
 
 def stays_between(store: Library, branch: Branch, since: datetime, until: datetime) -> list[Stay]:
     """The people inside a branch at any moment of the span."""
-    from sip2gw.policy.stays import (
+    from sip2gw.policy.hours.stays import (
         STAY_MAX,
         between,
         stay_end,
         stays_of,
     )
-    from sip2gw.policy.today import state_then
+    from sip2gw.policy.hours.today import state_then
 
     changes = store.calendar_history(branch.code)
 

@@ -25,7 +25,7 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import UsageError
 from sip2gw.config import Branch
-from sip2gw.policy.calendar import OpeningState
+from sip2gw.policy.hours.calendar import OpeningState
 from sip2gw.staff.entrance.calendar import (
     branches,
     change_hours,

@@ -9,7 +9,7 @@ from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sip2gw.config import Branch
-from sip2gw.policy.calendar import OpeningState
+from sip2gw.policy.hours.calendar import OpeningState
 from sip2gw.staff.entrance import calendar
 from sip2gw.staff.entrance.calendar import BranchJson, PastChangeJson
 from sip2gw.web.api.desk import Asked

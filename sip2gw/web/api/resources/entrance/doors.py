@@ -13,7 +13,7 @@ from sip2gw.control.messages import Decide, Decided
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX
 from sip2gw.model import AccessRow
 from sip2gw.monitoring.telemetry import Redactor
-from sip2gw.policy.stays import Stay
+from sip2gw.policy.hours.stays import Stay
 from sip2gw.staff.entrance import doors
 from sip2gw.staff.entrance.doors import DecisionJson, HourJson, RevealJson, StayJson
 from sip2gw.web.api.moments import Since, Until, since_of, until_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
 from sip2gw.model import Passage
-from sip2gw.policy.calendar import CalendarMoment
+from sip2gw.policy.hours.calendar import CalendarMoment
 
 STAY_MAX = timedelta(hours=24)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sip2gw.model import AS_CONFIGURED, CalendarChange
-from sip2gw.policy.calendar import BranchCalendar, CalendarMoment, OpeningState
+from sip2gw.policy.hours.calendar import BranchCalendar, CalendarMoment, OpeningState
 
 
 class ChangedHours:
