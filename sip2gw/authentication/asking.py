@@ -17,7 +17,7 @@ from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Card, PatronRecord, copied
 from sip2gw.policy.access import PinState
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.pending import may_owe
 from sip2gw.protocol.messages import (

@@ -40,9 +40,9 @@ from sip2gw.model.shares import Debts, PendingFee, SentShare, Share
 from sip2gw.policy.items.cases import CirculationCase
 from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim
-from sip2gw.policy.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.money.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.money.receipts import ReceiptRules
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.receipts import ReceiptRules
 from sip2gw.texts.payments import PaymentTexts
 
 Role = Literal["daemon", "command"]
@@ -333,10 +333,10 @@ class Backend(Protocol):
         """Book `order` exactly once, durably before it returns (B46).
 
         Inside one write transaction: of an order whose key is taken and not expired
-        `policy.receipts` says whether it gets the first payment again (`replayed`), is refused
-        (`bk_reused`, `bk_another_day`) or takes the key over; in the end facts are read, the
-        order's case is decided on them, and the plan is written to the ledger. It may be decided
-        again when the facts have changed before they could be written on.
+        `policy.money.receipts` says whether it gets the first payment again (`replayed`), is
+        refused (`bk_reused`, `bk_another_day`) or takes the key over; in the end facts are read,
+        the order's case is decided on them, and the plan is written to the ledger. It may be
+        decided again when the facts have changed before they could be written on.
 
         If cancelled, it finds out whether the booking was begun: if not, the booking is dropped; if
         so, it is noted as unknown (except for `HungUpError`). If an attempt under the same key is

@@ -38,9 +38,9 @@ from sip2gw.policy.access import (
 from sip2gw.policy.card_numbers import CardRule
 from sip2gw.policy.hours.calendar import BranchCalendar
 from sip2gw.policy.items.decisions import CirculationRules
-from sip2gw.policy.money import PaymentRules
-from sip2gw.policy.payments import PaymentFacts
-from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.policy.money.debts import PaymentRules
+from sip2gw.policy.money.payments import PaymentFacts
+from sip2gw.policy.money.receipts import ReceiptRules
 from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.messages import (
     PatronInformation,

@@ -23,9 +23,9 @@ from sip2gw.model import (
 )
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import PinState
-from sip2gw.policy.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.money.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.money.receipts import keyed_by, said_by
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
-from sip2gw.policy.receipts import keyed_by, said_by
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.protocol.timestamps import read_timestamp
 from sip2gw.texts.payments import PaymentTexts

@@ -21,8 +21,8 @@ from sip2gw.model import (
     PatronRecord,
     format_amount,
 )
-from sip2gw.policy import money
 from sip2gw.policy.access import PinState
+from sip2gw.policy.money import debts
 from sip2gw.policy.obstacles import (
     MONEY_REASONS,
     Obstacle,
@@ -368,13 +368,13 @@ def payable(session: Session, record: PatronRecord) -> Minor:
     """What of `record`'s fees may be paid at this terminal (C7)."""
     invoiced = session.terminal.payments.invoiced_payable
     return derived(
-        record, ("payable", invoiced), lambda: money.payable_total(record.fees, invoiced)
+        record, ("payable", invoiced), lambda: debts.payable_total(record.fees, invoiced)
     )
 
 
 def owed_fees(record: PatronRecord) -> tuple[Fee, ...]:
     """The fees that count and are listed, after credits (B98, C7)."""
-    return derived(record, ("owed",), lambda: money.owed_fees(record.fees))
+    return derived(record, ("owed",), lambda: debts.owed_fees(record.fees))
 
 
 def total_payable(

@@ -11,7 +11,7 @@ from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import CustomField
 from sip2gw.model import PatronRecord
 from sip2gw.model.items import ItemRecord, QueuedHold
-from sip2gw.policy.money import owed_total
+from sip2gw.policy.money.debts import owed_total
 from sip2gw.protocol.fields import VALUE_BYTES_MAX
 from sip2gw.texts import format_day, format_money, templates
 from sip2gw.texts.templates import fill, first_word

@@ -94,7 +94,7 @@ class Fee:
     """One open money line (Wise: registration). `owed` is the sum of its ledger entries (C71).
 
     A fee with a negative amount is a credit; it still lowers the debtor's debts by `-owed` (B98).
-    `policy.money` says what credits leave of fees.
+    `policy.money.debts` says what credits leave of fees.
     """
 
     id: str

@@ -22,7 +22,7 @@ from sip2gw.model import (
 )
 from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
 from sip2gw.policy.membership import MembershipState, age_on, has_end, membership_state
-from sip2gw.policy.money import MoneyStanding
+from sip2gw.policy.money.debts import MoneyStanding
 from sip2gw.policy.obstacles import (
     active_blocks,
     visible_badges,

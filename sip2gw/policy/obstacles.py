@@ -17,7 +17,7 @@ from sip2gw.model import (
     PatronRecord,
 )
 from sip2gw.policy.membership import MembershipState, membership_state
-from sip2gw.policy.money import MoneyStanding, money_standing
+from sip2gw.policy.money.debts import MoneyStanding, money_standing
 from sip2gw.policy.reasons import ALL_DENIED, MONEY_DENIED, NO_FLAGS, REASONS, Reason
 from sip2gw.policy.statuses import BLOCKING_STATUSES, status_of
 from sip2gw.policy.upstream.denials import DENYING_FLAGS, Cause, cause_of, without_money

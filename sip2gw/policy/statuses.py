@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip2gw.model import PatronRecord
-from sip2gw.policy.money import open_fees
+from sip2gw.policy.money.debts import open_fees
 
 BLOCKING_STATUSES = frozenset({4, 6, 7, 8, 9})
 """Customer statuses that block: delinquent, internet registration unpaid or incomplete, banned,

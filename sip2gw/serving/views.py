@@ -42,8 +42,8 @@ from sip2gw.handlers.rules import (
 )
 from sip2gw.policy.items.decisions import CirculationRules, Materials
 from sip2gw.policy.items.sorting import SortRule
-from sip2gw.policy.money import PaymentRules
-from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.policy.money.debts import PaymentRules
+from sip2gw.policy.money.receipts import ReceiptRules
 from sip2gw.protocol.encoding import text_encoding
 from sip2gw.protocol.fields import VALUE_BYTES_MAX
 from sip2gw.protocol.layout import layout_of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sip2gw.backend.library import Library
     from sip2gw.model import Payment, Surplus
     from sip2gw.model.shares import Export
-    from sip2gw.policy.till_totals import DayTotal
+    from sip2gw.policy.money.till_totals import DayTotal
 
 SHOWN_FOR = timedelta(days=30)
 """How long a settled payment stays listed."""

@@ -30,9 +30,9 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentFacts
-from sip2gw.policy.receipts import ReceiptRules
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentFacts
+from sip2gw.policy.money.receipts import ReceiptRules
 
 from .library import NOW, order, pay_fee
 

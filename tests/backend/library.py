@@ -25,8 +25,8 @@ from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store, open_sqlite
 from sip2gw.config import Config, load_config
 from sip2gw.model import PaymentLine
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 NOW = datetime(2026, 3, 10, 9, 30, tzinfo=UTC)

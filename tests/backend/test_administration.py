@@ -20,13 +20,13 @@ from sip2gw.model import (
     Relationship,
     RelationshipType,
 )
-from sip2gw.policy.money import (
+from sip2gw.policy.money.debts import (
     PaymentPlan,
     PaymentRequest,
     PaymentRules,
     decide_allocation,
 )
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import RelationshipRules, payable_accounts
 

@@ -12,13 +12,13 @@ from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading.exporting import export_lines
 from sip2gw.model import PaymentLine
-from sip2gw.policy.money import (
+from sip2gw.policy.money.debts import (
     PaymentPlan,
     PaymentRequest,
     PaymentRules,
     decide_allocation,
 )
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 from .library import NOW, ZONE, content, load, order

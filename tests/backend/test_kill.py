@@ -28,8 +28,8 @@ from pathlib import Path
 from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
-from sip2gw.policy.money import PaymentRules
-from sip2gw.policy.payments import PaymentCase
+from sip2gw.policy.money.debts import PaymentRules
+from sip2gw.policy.money.payments import PaymentCase
 from sip2gw.texts import Catalogue
 from sip2gw.texts.payments import PaymentTexts
 

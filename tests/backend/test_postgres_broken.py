@@ -17,8 +17,8 @@ from sip2gw.backend.base import OutcomeUnknownError, UnavailableError
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.postgres import pool as pool_module
 from sip2gw.model import Block, BlockType
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 from .library import NOW, open_postgres_library, order, pay_fee

@@ -33,8 +33,8 @@ from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.foundation.eager import Suspended, start
 from sip2gw.policy.items.decisions import CHECKIN
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 from . import test_circulation as desk

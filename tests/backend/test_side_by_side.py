@@ -52,13 +52,13 @@ from sip2gw.model import (
     RelationshipType,
 )
 from sip2gw.model.badges import BadgeWish, Deed
-from sip2gw.policy.money import (
+from sip2gw.policy.money.debts import (
     PaymentPlan,
     PaymentRequest,
     PaymentRules,
     decide_allocation,
 )
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, RelationshipRules
 

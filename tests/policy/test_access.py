@@ -37,7 +37,7 @@ from sip2gw.policy.access import (
     may_be_accompanied,
 )
 from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.money import money_standing
+from sip2gw.policy.money.debts import money_standing
 from sip2gw.policy.reasons import Reason
 
 UNSTAFFED = CalendarMoment(OpeningState.UNSTAFFED, NOON + timedelta(hours=4))

@@ -42,7 +42,7 @@ from sip2gw.policy.explaining.standing import (
     explain_unknown_card,
 )
 from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.money import money_standing
+from sip2gw.policy.money.debts import money_standing
 from sip2gw.policy.obstacles import decide_standing
 from sip2gw.protocol.fields import PatronFlag
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip2gw.model import FeeStatus, PaidFee, RelationshipType
-from sip2gw.policy.money import (
+from sip2gw.policy.money.debts import (
     PaymentRequest,
     PaymentRules,
     decide_allocation,

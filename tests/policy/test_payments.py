@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from family import ANNA, TODAY, TOM, fee
 
-from sip2gw.policy.money import PaymentPlan, PaymentRules
-from sip2gw.policy.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan, PaymentRules
+from sip2gw.policy.money.payments import PaymentCase, PaymentFacts
 from sip2gw.policy.relationships import RelationshipRules
 
 PAYER = replace(ANNA, fees=(fee("A1", "ANNA", 200),))

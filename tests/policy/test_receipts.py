@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.policy.receipts import (
+from sip2gw.policy.money.receipts import (
     Receipt,
     ReceiptRules,
     ReceiptUse,

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.model import Proposer, Relationship, RelationshipType
-from sip2gw.policy.money import PaymentRequest, PaymentRules, decide_allocation
+from sip2gw.policy.money.debts import PaymentRequest, PaymentRules, decide_allocation
 from sip2gw.policy.relationships import (
     RelationshipRules,
     addition_problems,

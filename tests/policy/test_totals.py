@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from family import ZONE
 
 from sip2gw.model import Payment
-from sip2gw.policy.till_totals import DayTotal, day_totals
+from sip2gw.policy.money.till_totals import DayTotal, day_totals
 
 
 def paid(amount, moment, *, terminal="cash-1", kind="00", status="booked"):

@@ -30,7 +30,7 @@ from sip2gw.policy.access import (
     decide_access,
 )
 from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
-from sip2gw.policy.money import money_standing
+from sip2gw.policy.money.debts import money_standing
 from sip2gw.policy.obstacles import decide_standing
 from sip2gw.policy.reasons import Reason
 from sip2gw.policy.upstream.denials import about_money, without_money

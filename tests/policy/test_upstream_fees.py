@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip2gw.model import UNDATED
-from sip2gw.policy.money import owed_total
+from sip2gw.policy.money.debts import owed_total
 from sip2gw.policy.upstream.fees import (
     OPEN_AMOUNT,
     FeeLine,

@@ -113,7 +113,7 @@ ALL_S = 900
 WORKERS = 2
 SAME: dict[tuple[str, str], str] = {
     (
-        "sip2gw/policy/money.py",
+        "sip2gw/policy/money/debts.py",
         "return (max(0, paid - amount)) if paid > 0 else 0",
     ): "the larger of two numbers, whichever comes first",
     (

@@ -7,8 +7,8 @@ from typing import Any, TypeVar, cast
 from sip2gw.backend.base import CirculationOrder, PaymentOrder
 from sip2gw.model import PaymentLine
 from sip2gw.policy.items.decisions import Decision, Facts
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentCase, PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentCase, PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.texts.payments import PaymentTexts
 

@@ -37,8 +37,8 @@ from sip2gw.control.messages import (
 )
 from sip2gw.model import PaymentLine
 from sip2gw.model.rights import Role
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.staff.actions import ACTIONS
 from sip2gw.staff.tokens import make_token
 from sip2gw.web.api import gate

@@ -17,7 +17,7 @@ from sip2gw.model import PaymentLine
 from sip2gw.model.journal import EntryState, JournalEntry
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import Kept, Share
-from sip2gw.policy.money import PaymentPlan
+from sip2gw.policy.money.debts import PaymentPlan
 
 FEE = {"kind": "fee", "id": "F1", "patron": "P1", "amount": "3.00", "created": "2026-02-01"}
 LIBRARY: list[dict[str, Any]] = [

@@ -37,7 +37,7 @@ from sip2gw.backend.sql.money.ledger import (
 from sip2gw.backend.sql.records import account
 from sip2gw.backend.sql.values import list_text, moment_text, time_text
 from sip2gw.model import PatronRecord, Payment
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 _PARTIES = """

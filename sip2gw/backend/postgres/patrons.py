@@ -17,7 +17,7 @@ from sip2gw.backend.sql.records import (
     cards_of,
 )
 from sip2gw.model import PatronRecord
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 
 
 def rows_of(statements: Iterable[str], patron_id: str = "p.id") -> str:

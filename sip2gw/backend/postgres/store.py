@@ -98,7 +98,7 @@ from sip2gw.model.items import ItemRecord
 from sip2gw.model.journal import JournalEntry, Waiting
 from sip2gw.model.refusals import RefusedPayment
 from sip2gw.model.shares import PendingFee
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 TIMEOUT_S = 4.0

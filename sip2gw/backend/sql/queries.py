@@ -350,7 +350,7 @@ FEES_UNLIKE_PAYMENTS = fill(
                          ELSE b.amount - b.paid END""",
     pays=_PAYS,
 )
-"""The same rule as `sip2gw.policy.money.surplus_of`."""
+"""The same rule as `sip2gw.policy.money.debts.surplus_of`."""
 FEES_WITHOUT_OPENING = """
     SELECT f.id FROM fee f WHERE f.amount <> 0 AND f.amount <>
         (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e

@@ -16,7 +16,7 @@ from sip2gw.model import (
     Payment,
     format_amount,
 )
-from sip2gw.policy.money import paid_in_money
+from sip2gw.policy.money.debts import paid_in_money
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.fields import FeeDetail, SettledFee, Summary
 from sip2gw.protocol.messages import (

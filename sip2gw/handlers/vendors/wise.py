@@ -22,7 +22,7 @@ from sip2gw.model import (
     PatronRecord,
     format_amount,
 )
-from sip2gw.policy.money import open_fees
+from sip2gw.policy.money.debts import open_fees
 from sip2gw.policy.relationships import PayableAccount
 from sip2gw.protocol.dialect import MoneyLines, MoneyLinesResponse
 from sip2gw.protocol.fields import VALUE_BYTES_MAX

@@ -9,7 +9,7 @@ from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.explaining.places import Place
 from sip2gw.policy.membership import MembershipState, membership_state
-from sip2gw.policy.money import MoneyStanding
+from sip2gw.policy.money.debts import MoneyStanding
 from sip2gw.policy.obstacles import active_blocks
 from sip2gw.policy.statuses import BLOCKING_STATUSES, status_of
 from sip2gw.policy.upstream import words

@@ -24,7 +24,7 @@ from sip2gw.policy.items.decisions import (
     Refusal,
     refusal,
 )
-from sip2gw.policy.money import OVERDUE_FEE_TYPE
+from sip2gw.policy.money.debts import OVERDUE_FEE_TYPE
 from sip2gw.policy.reasons import CirculationReason
 
 LOCAL_HOLD = "01"

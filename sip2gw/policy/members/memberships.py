@@ -24,7 +24,7 @@ from sip2gw.model.maintenance import (
     Step,
 )
 from sip2gw.policy.membership import age_on
-from sip2gw.policy.money import open_fees, owed_fees, owed_total
+from sip2gw.policy.money.debts import open_fees, owed_fees, owed_total
 from sip2gw.policy.statuses import NORMAL_STATUS, UNPAID_STATUSES
 from sip2gw.protocol.timestamps import YEARS
 

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from sip2gw.foundation.words import counted, nobody_has
 from sip2gw.model import Block, format_amount
-from sip2gw.policy.money import fee_limit, owed_total, payable_total
+from sip2gw.policy.money.debts import fee_limit, owed_total, payable_total
 from sip2gw.policy.statuses import status_of
 from sip2gw.staff.members.relationships import RelationshipJson, relationship_json
 

@@ -20,7 +20,7 @@ from sip2gw.backend.sql.records import relationship_row
 from sip2gw.backend.sql.values import list_text, time_text
 from sip2gw.model import Relationship
 from sip2gw.model.merging import OwnNotice
-from sip2gw.policy.receipts import keyed_by, said_by
+from sip2gw.policy.money.receipts import keyed_by, said_by
 
 _MOVE = "UPDATE {table} SET {column} = ? WHERE {column} = ?"
 _MOVED = (

@@ -47,10 +47,10 @@ from sip2gw.model import (
     copied,
 )
 from sip2gw.model.money import PaymentFilters
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentFacts
+from sip2gw.policy.money.receipts import Receipt, ReceiptUse, receipt_use
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.receipts import Receipt, ReceiptUse, receipt_use
 
 _BOOKED = PaymentOutcome.BOOKED  # Python 3.11 takes 0.1 µs to find a member of an enumeration
 _PAID = PaymentStatus.BOOKED.value  # SQLite takes a µs longer for a member than for its text

@@ -17,7 +17,7 @@ from typing import Any
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
 from sip2gw.model import Minor, Surplus
-from sip2gw.policy.money import surplus_of
+from sip2gw.policy.money.debts import surplus_of
 
 _FEE = itemgetter(0, 1, 2, 3)
 

@@ -45,7 +45,7 @@ from sip2gw.backend.sql.values import (
 from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.items import Review, ReviewKind
 from sip2gw.model.money import PaymentFilters
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 
 DONE_STATUSES = (PaymentStatus.BOOKED, PaymentStatus.UNDONE)
 NOBODY = ""

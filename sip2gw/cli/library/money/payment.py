@@ -172,7 +172,7 @@ def totals(
     Undone payments do not count, because they were given back on the same day. Payments of unknown
     outcome do not count either; see `payment reconcile`. Days follow the library's time zone.
     """
-    from sip2gw.policy.till_totals import day_totals
+    from sip2gw.policy.money.till_totals import day_totals
 
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)

@@ -18,7 +18,7 @@ from sip2gw.handlers.patron import owed_fees, total_payable
 from sip2gw.handlers.snapshot_cache import derived
 from sip2gw.handlers.upstream.behind import identifier_of, is_offered, library_of
 from sip2gw.model import PatronRecord
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.relationships import PayableAccount, payable_accounts
 from sip2gw.policy.upstream.family import as_debtor, debtors_to_ask, says_debt, told_apart
 from sip2gw.policy.upstream.fees import OPEN_AMOUNT, fee_list_of

@@ -25,8 +25,8 @@ from sip2gw.handlers.upstream.money.sharing import Known, RefusedThereError, pay
 from sip2gw.model import PaymentStatus
 from sip2gw.model.shares import Share
 from sip2gw.policy.access import PinState
-from sip2gw.policy.money import PaymentPlan
-from sip2gw.policy.payments import PaymentFacts
+from sip2gw.policy.money.debts import PaymentPlan
+from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import debts_of, kept_here, payable_by, shares_of
 from sip2gw.protocol.encoding import is_exact

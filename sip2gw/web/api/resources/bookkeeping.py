@@ -17,7 +17,7 @@ from sip2gw.backend.base import NotFoundError
 from sip2gw.model import Surplus
 from sip2gw.model.refusals import RefusedPayment, RefusedPaymentsMore
 from sip2gw.model.shares import Export
-from sip2gw.policy.till_totals import DayTotal, day_totals
+from sip2gw.policy.money.till_totals import DayTotal, day_totals
 from sip2gw.staff.payments import (
     SHOWN_FOR,
     ExportJson,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sip2gw.model import Minor, PatronRecord
-from sip2gw.policy.money import (
+from sip2gw.policy.money.debts import (
     PaymentPlan,
     PaymentRequest,
     PaymentRules,

@@ -1,0 +1,1 @@
+"""What is owed and may be paid, how a payment is decided, and what a till should hold."""
