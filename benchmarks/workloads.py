@@ -21,8 +21,8 @@ from benchmarks.library import (
     shared_logins,
 )
 from benchmarks.load import Expected
-from sip2gw.protocol.connection import ClientConnection
 from sip2gw.protocol.fields import Summary
+from sip2gw.protocol.line.connection import ClientConnection
 from sip2gw.protocol.messages import (
     Checkin,
     Checkout,

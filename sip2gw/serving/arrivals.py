@@ -18,7 +18,7 @@ from sip2gw.config.tables.terminals import NO_ADDRESS
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.monitoring.uncaught import tell
-from sip2gw.protocol.proxy import HEADER_BYTES_MAX, ProxyHeaderError, read_proxy_header
+from sip2gw.protocol.line.proxy import HEADER_BYTES_MAX, ProxyHeaderError, read_proxy_header
 from sip2gw.serving.listeners import Bound
 from sip2gw.serving.site import Expected
 from sip2gw.shared.doorkeeper import Doorkeeper

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sip2gw.handlers import Session, TerminalView
-from sip2gw.protocol.connection import ServerConnection
+from sip2gw.protocol.line.connection import ServerConnection
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.serving.site import KnownTerminal
 

@@ -16,8 +16,8 @@ from sip2gw.foundation.eager import Suspended, start
 from sip2gw.handlers import Answer, Session, TerminalView
 from sip2gw.policy.reasons import Reason
 from sip2gw.protocol.codec import parse_request_body, serialise
-from sip2gw.protocol.connection import ServerConnection
 from sip2gw.protocol.encoding import is_exact
+from sip2gw.protocol.line.connection import ServerConnection
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest, Request
 from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.serving.conversation import Conversation

@@ -28,7 +28,7 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log, RequestLine
 from sip2gw.policy.card_numbers import apply_rules
 from sip2gw.protocol.codec import salvage
-from sip2gw.protocol.connection import UnreadableReceived
+from sip2gw.protocol.line.connection import UnreadableReceived
 from sip2gw.protocol.messages import (
     ALWAYS_SUPPORTED,
     AcsStatus,

@@ -18,7 +18,7 @@ from sip2gw.backend.base import HungUpError
 from sip2gw.config import Config
 from sip2gw.foundation.eager import Suspended, start
 from sip2gw.handlers import Answer
-from sip2gw.protocol.connection import (
+from sip2gw.protocol.line.connection import (
     Closed,
     Dropped,
     Event,

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sip2gw.config import Config
-from sip2gw.protocol.connection import ServerConnection
+from sip2gw.protocol.line.connection import ServerConnection
 from sip2gw.serving.arrivals import Arrival
 from sip2gw.serving.conversation import Conversation, Watcher
 from sip2gw.serving.gateway import Gateway

@@ -8,7 +8,7 @@ import pytest
 
 from sip2gw.backend.upstream.readings import KEPT_BYTES_MAX, Readings
 from sip2gw.protocol.errors import AnotherPatronError, ProtocolError, StrangeAnswerError
-from sip2gw.protocol.matching import asked_by
+from sip2gw.protocol.line.matching import asked_by
 from sip2gw.protocol.wire import WireFormat
 
 NO_FLAGS = b" " * 14

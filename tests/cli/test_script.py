@@ -18,13 +18,13 @@ from sip2gw.cli.kiosk.play import Player
 from sip2gw.cli.kiosk.script import Fault, Kind, read_script
 from sip2gw.config import Address
 from sip2gw.protocol.checksum import split_trailer
-from sip2gw.protocol.connection import (
+from sip2gw.protocol.fields import PatronFlag
+from sip2gw.protocol.line.connection import (
     Closed,
     Reply,
     RequestReceived,
     ServerConnection,
 )
-from sip2gw.protocol.fields import PatronFlag
 from sip2gw.protocol.messages import (
     AcsStatus,
     FeePaid,

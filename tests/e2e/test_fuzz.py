@@ -46,7 +46,7 @@ async def _broken(session, request):
         patch.object(TerminalLine, "_write", _twice),
         patch.dict(HANDLERS, dict.fromkeys(HANDLERS, _broken)),
         patch.object(Gateway, "refuse", lambda self, *_: Answer(PatronEnableResponse())),
-        patch("sip2gw.protocol.connection.seal", lambda body, *_: body + b"AY1AZ0000"),
+        patch("sip2gw.protocol.line.connection.seal", lambda body, *_: body + b"AY1AZ0000"),
     ],
     ids=["each answer twice", "a bug in every handler", "the wrong response", "a wrong checksum"],
 )

@@ -5,7 +5,7 @@ from unittest.mock import patch
 import pytest
 from proofs.observe import observe
 
-from sip2gw.protocol.connection import ServerConnection
+from sip2gw.protocol.line.connection import ServerConnection
 
 
 async def test_what_passes_an_observed_profile_is_the_same_as_directly(tmp_path):

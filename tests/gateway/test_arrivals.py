@@ -15,7 +15,7 @@ import pytest
 from harness import CONFIG, Terminal, running, settled
 
 from sip2gw.config import Listener, UnixAddress
-from sip2gw.protocol.proxy import HEADER_BYTES_MAX
+from sip2gw.protocol.line.proxy import HEADER_BYTES_MAX
 from sip2gw.serving.listeners import bind
 
 LOGIN = "9300CNkiosk-1|COpw|"

@@ -40,8 +40,8 @@ from sip2gw.control.tracing import Trace
 from sip2gw.handlers import DOOR_HANDLERS, HANDLERS
 from sip2gw.monitoring.metrics import FamilyMaker
 from sip2gw.protocol.codec import parse_request
-from sip2gw.protocol.connection import ServerConnection
 from sip2gw.protocol.errors import ProtocolError
+from sip2gw.protocol.line.connection import ServerConnection
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.web.exposition import exposition
 

@@ -41,16 +41,16 @@ from sip2gw.protocol.codec import (
     parse_response_body,
     serialise,
 )
-from sip2gw.protocol.connection import (
+from sip2gw.protocol.describe import describe_frame, redact_frame
+from sip2gw.protocol.errors import FrameTooLongError, ProtocolError, StrangeAnswerError
+from sip2gw.protocol.line.connection import (
     ClientConnection,
     Reply,
     RequestReceived,
     ServerConnection,
     UnreadableReceived,
 )
-from sip2gw.protocol.describe import describe_frame, redact_frame
-from sip2gw.protocol.errors import FrameTooLongError, ProtocolError, StrangeAnswerError
-from sip2gw.protocol.proxy import ProxyHeaderError, read_proxy_header
+from sip2gw.protocol.line.proxy import ProxyHeaderError, read_proxy_header
 from sip2gw.protocol.wire import WireFormat
 
 WIRES = (

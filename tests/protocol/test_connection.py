@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sip2gw.protocol.checksum import seal
-from sip2gw.protocol.connection import (
+from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
+from sip2gw.protocol.line.connection import (
     BadChecksum,
     ClientConnection,
     Closed,
@@ -20,7 +21,6 @@ from sip2gw.protocol.connection import (
     ServerConnection,
     UnreadableReceived,
 )
-from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
 from sip2gw.protocol.message import UnknownRequest, Verbatim
 from sip2gw.protocol.messages import (
     EndPatronSession,

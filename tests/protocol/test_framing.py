@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip2gw.protocol.errors import FrameTooLongError
-from sip2gw.protocol.framing import FrameBuffer
+from sip2gw.protocol.line.framing import FrameBuffer
 
 
 def frames_of(stream: bytes, size: int, limit: int = 100) -> list[bytes | str]:

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip2gw.protocol.codec import parse_response, serialise
-from sip2gw.protocol.connection import ClientConnection
 from sip2gw.protocol.encoding import ENCODINGS, clean, text_encoding
 from sip2gw.protocol.errors import StrangeAnswerError
+from sip2gw.protocol.line.connection import ClientConnection
 from sip2gw.protocol.messages import PatronStatusResponse, ScStatus
 from sip2gw.protocol.wire import UNCUT, WireFormat
 

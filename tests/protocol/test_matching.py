@@ -3,7 +3,7 @@
 import pytest
 
 from sip2gw.protocol.errors import AnotherPatronError, StrangeAnswerError
-from sip2gw.protocol.matching import asked_by
+from sip2gw.protocol.line.matching import asked_by
 
 ASKED = b"23001" + b" " * 18 + b"AOHUB|AA2100|AC|AD|"
 HEAD = b"24" + b" " * 14 + b"001" + b" " * 18

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip2gw.protocol.proxy import (
+from sip2gw.protocol.line.proxy import (
     HEADER_BYTES_MAX,
     ProxyHeader,
     ProxyHeaderError,

@@ -4,13 +4,13 @@ import pytest
 
 from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.codec import parse_request, parse_response, serialise
-from sip2gw.protocol.connection import (
+from sip2gw.protocol.dialect import MESSAGES_OF, dialect_of
+from sip2gw.protocol.line.connection import (
     ClientConnection,
     RequestReceived,
     ResponseReceived,
     ServerConnection,
 )
-from sip2gw.protocol.dialect import MESSAGES_OF, dialect_of
 from sip2gw.protocol.message import Message, Request
 from sip2gw.protocol.registry import MESSAGES
 from sip2gw.protocol.wire import WireFormat

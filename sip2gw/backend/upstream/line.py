@@ -11,9 +11,9 @@ from sip2gw.backend.system import Lease, LibrarySystemError
 from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.eager import OneWait
-from sip2gw.protocol.connection import RESEND_BODY, ClientConnection
 from sip2gw.protocol.errors import AnotherPatronError, ProtocolError
-from sip2gw.protocol.matching import asked_by
+from sip2gw.protocol.line.connection import RESEND_BODY, ClientConnection
+from sip2gw.protocol.line.matching import asked_by
 from sip2gw.protocol.messages import AcsStatus
 from sip2gw.protocol.wire import UNCUT, WireFormat
 

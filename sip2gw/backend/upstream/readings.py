@@ -14,7 +14,7 @@ from sip2gw.foundation.recent import Recent
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.matching import Asked
+from sip2gw.protocol.line.matching import Asked
 from sip2gw.protocol.message import Response
 from sip2gw.protocol.messages import (
     PatronInformation,

@@ -16,10 +16,10 @@ from sip2gw.cli.kiosk.tls import Tls, speaks_tls
 from sip2gw.config.types import Address, parse_address
 from sip2gw.protocol.checksum import seal, split_trailer
 from sip2gw.protocol.codec import parse_response, serialise
-from sip2gw.protocol.connection import ClientConnection
 from sip2gw.protocol.describe import describe_frame, redact_frame
 from sip2gw.protocol.errors import FrameTooLongError, ProtocolError
-from sip2gw.protocol.framing import FrameBuffer
+from sip2gw.protocol.line.connection import ClientConnection
+from sip2gw.protocol.line.framing import FrameBuffer
 from sip2gw.protocol.messages import (
     Login,
     LoginResponse,

@@ -13,9 +13,9 @@ from sip2gw.cli.upstream.seen import Exchange, Tls, Verdict
 from sip2gw.config.tables.upstream import Account, UpstreamTls
 from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.codec import serialise
-from sip2gw.protocol.connection import ClientConnection
 from sip2gw.protocol.errors import FrameTooLongError
-from sip2gw.protocol.framing import FrameBuffer
+from sip2gw.protocol.line.connection import ClientConnection
+from sip2gw.protocol.line.framing import FrameBuffer
 from sip2gw.protocol.message import Request
 from sip2gw.protocol.wire import WireFormat
 

@@ -26,7 +26,7 @@ from sip2gw.protocol.errors import (
     UnreadableError,
 )
 from sip2gw.protocol.fields import COMMAND_WIDTH
-from sip2gw.protocol.framing import FRAME_BYTES_MAX, FrameBuffer
+from sip2gw.protocol.line.framing import FRAME_BYTES_MAX, FrameBuffer
 from sip2gw.protocol.message import Request, Response, UnknownRequest
 from sip2gw.protocol.messages import (
     Login,

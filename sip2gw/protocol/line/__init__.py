@@ -1,0 +1,1 @@
+"""One connection: who is behind it, its frames, both sides of the dialogue."""
