@@ -29,10 +29,12 @@ class _Place(NamedTuple):
 
 
 _PLACES = {
-    "serve": _Place("serve", "serve", "Run the gateway in the foreground."),
-    "reload": _Place("running", "reload", "Let the running gateway read its configuration again."),
+    "serve": _Place("gateway.serve", "serve", "Run the gateway in the foreground."),
+    "reload": _Place(
+        "gateway.running", "reload", "Let the running gateway read its configuration again."
+    ),
     "drain": _Place(
-        "running",
+        "gateway.running",
         "drain",
         "Stop the running gateway, as SIGTERM does, and wait until it has ended.",
     ),
@@ -57,7 +59,7 @@ _PLACES = {
     ),
     "restore": _Place("library.backup", "restore", "Make a new store of a backup."),
     "explain": _Place(
-        "explain",
+        "gateway.explain",
         "explain",
         "Explain what a terminal would be told about a card or an item, and why, check by check.",
     ),
@@ -115,7 +117,7 @@ _PLACES = {
         "observe",
         "Compare what the gateway would decide with what the library system decides.",
     ),
-    "terminal": _Place("terminal", "terminal", "The terminals of the running gateway."),
+    "terminal": _Place("gateway.terminal", "terminal", "The terminals of the running gateway."),
     "token": _Place("library.token", "token", "Tokens of people and programs that ask over HTTP."),
     "audit": _Place(
         "library.token",

@@ -10,8 +10,8 @@ from orders import Saying, settling
 
 from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
-from sip2gw.cli.explain import _explain, _write_json, _write_text
 from sip2gw.cli.failures import CommandError
+from sip2gw.cli.gateway.explain import _explain, _write_json, _write_text
 from sip2gw.config import load_config
 from sip2gw.model.journal import JournalEntry
 from sip2gw.model.shares import Kept, Share

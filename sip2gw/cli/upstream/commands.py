@@ -20,7 +20,7 @@ from sip2gw.cli.common import (
     write_listing,
 )
 from sip2gw.cli.failures import CommandError, UsageError
-from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
+from sip2gw.cli.gateway.running import ANSWER_WITHIN_S, running_gateway
 from sip2gw.staff.journal import JOURNAL_KEYS, journal_json
 
 if TYPE_CHECKING:

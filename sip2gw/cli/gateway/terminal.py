@@ -17,7 +17,7 @@ from sip2gw.cli.common import (
     write_listing,
 )
 from sip2gw.cli.failures import CommandError
-from sip2gw.cli.running import ANSWER_WITHIN_S, running_gateway
+from sip2gw.cli.gateway.running import ANSWER_WITHIN_S, running_gateway
 from sip2gw.foundation.words import counted
 
 if TYPE_CHECKING:
