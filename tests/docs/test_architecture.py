@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 _BESIDE = ("docs/", "tests/")
+MODULES_MAX = 16
+"""Beside `__init__.py`; more of them get a room of their own."""
 
 
 def section(title: str) -> str:
@@ -37,3 +39,10 @@ def test_the_rings_are_those_of_the_import_contract_in_its_order() -> None:
     rows = [line for line in section("Rings").splitlines() if line.startswith("| ")]
     named = [name for row in rows for name in re.findall(r"`(\w+)/`", row.split("|")[2])]
     assert named == layers
+
+
+def test_no_folder_has_more_modules_than_one_can_overlook() -> None:
+    folders = [path.parent for path in (ROOT / "sip2gw").rglob("__init__.py")]
+    many = {str(path.relative_to(ROOT)): len([*path.glob("*.py")]) - 1 for path in folders}
+    assert {name: count for name, count in many.items() if count > MODULES_MAX} == {}
+    assert max(many.values()) > MODULES_MAX // 2

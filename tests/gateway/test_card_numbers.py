@@ -8,7 +8,7 @@ from desk import DESK_CONFIG, DESK_LIBRARY, ask_11, ask_17, copy
 from harness import STAMP, ask_23, ask_37, ask_63, debt, fields, person, running
 
 from sip2gw.authentication.identification import StoreIdentifier
-from sip2gw.serving.explain import explain
+from sip2gw.serving.explaining.answer import explain
 
 LIBRARY = [
     *DESK_LIBRARY,

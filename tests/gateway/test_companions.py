@@ -7,7 +7,7 @@ from harness import CONFIG, LIBRARY, NOON, ask_23, ask_63, person, running
 
 from sip2gw.model import Badge
 from sip2gw.model.badges import BadgeWish, Deed
-from sip2gw.serving.explain import explain
+from sip2gw.serving.explaining.answer import explain
 from sip2gw.serving.site import build_site
 from sip2gw.shared.door_memory import Lead, Passages
 

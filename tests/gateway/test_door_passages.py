@@ -16,7 +16,7 @@ from sip2gw.model import (
     DoorEntry,
     PatronRecord,
 )
-from sip2gw.serving.explain import explain
+from sip2gw.serving.explaining.answer import explain
 from sip2gw.serving.site import build_site
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Admissions, Passages
 

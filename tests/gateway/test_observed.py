@@ -15,7 +15,7 @@ from sip2gw.backend.system import BadAnswerError, LibrarySystem, NoAnswerError, 
 from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.codec import parse_response
 from sip2gw.protocol.wire import WireFormat
-from sip2gw.serving.explain import explain
+from sip2gw.serving.explaining.answer import explain
 from sip2gw.shared.afterwards import WAITING_MAX
 
 NOW = "20260310    120000"

@@ -9,7 +9,7 @@ from harness import CONFIG, NOON, ask_23, running
 
 from sip2gw.backend.base import UnavailableError
 from sip2gw.model import CalendarChange
-from sip2gw.serving.explain import explain
+from sip2gw.serving.explaining.answer import explain
 from sip2gw.shared.today import Today
 from sip2gw.staff.entrance.calendar import change_hours, end_change
 

@@ -32,7 +32,7 @@ from postgres import Server, running_server
 
 from proofs.report import Report
 from sip2gw.model import DoorEntry
-from sip2gw.serving.explain import ITEM_MESSAGES, MESSAGES, Explanation, explain
+from sip2gw.serving.explaining.answer import ITEM_MESSAGES, MESSAGES, Explanation, explain
 
 STEPS = 2_000
 PATRONS = 150

@@ -21,7 +21,7 @@ from sip2gw.policy.explaining.asking import Message, Wanted, WrongQuestionError
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
-    from sip2gw.serving.explain import Explanation
+    from sip2gw.serving.explaining.answer import Explanation
 
 
 def explain(
@@ -80,7 +80,7 @@ def explain(
 async def _explain(config: Config, wanted: Wanted) -> Explanation:
     from sip2gw.backend.factory import library_system_of_our_own
     from sip2gw.backend.system import LibrarySystemError
-    from sip2gw.serving.explaining import NoTerminalError, explain_wanted
+    from sip2gw.serving.explaining.asking import NoTerminalError, explain_wanted
 
     with opened(config) as found:
         library = library_system_of_our_own(config, found.store.pin_secret)
@@ -99,7 +99,7 @@ async def _explain(config: Config, wanted: Wanted) -> Explanation:
 
 
 def _write_json(explanation: Explanation) -> None:
-    from sip2gw.serving.explaining import checks_json, outcome_json
+    from sip2gw.serving.explaining.asking import checks_json, outcome_json
 
     for check in checks_json(explanation):
         write_json(check)

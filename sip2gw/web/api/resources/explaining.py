@@ -10,7 +10,7 @@ from fastapi import Query
 from sip2gw.backend.factory import library_system_of_our_own
 from sip2gw.backend.system import LibrarySystemError
 from sip2gw.policy.explaining.asking import Message, Wanted, WrongQuestionError
-from sip2gw.serving.explaining import (
+from sip2gw.serving.explaining.asking import (
     ExplanationJson,
     NoTerminalError,
     explain_wanted,

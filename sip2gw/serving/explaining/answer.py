@@ -41,8 +41,8 @@ from sip2gw.protocol.messages import (
 from sip2gw.protocol.registry import SENSITIVE_TAGS
 from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.protocol.wire import WireFormat
-from sip2gw.serving import explain_checks
-from sip2gw.serving.explain_library import (
+from sip2gw.serving.explaining.checks import elsewhere, explained, tell_rules
+from sip2gw.serving.explaining.library_system import (
     AskedForExplanation,
     Unsent,
     lines_of,
@@ -158,10 +158,10 @@ async def explain(
         library_says = await behind.ask_about_item(session, item.strip())
     answer = await _answered(session, request, unsent)
     if not isinstance(answer, Answer):
-        checks = await explain_checks.elsewhere(session, request, place, library_says)
+        checks = await elsewhere(session, request, place, library_says)
         return Explanation(tuple(checks), UPSTREAM, "", behind.answer, lines_of(session, answer))
-    checks, reason = await explain_checks.explained(session, request, answer, muted, place)
-    explain_checks.tell_rules(checks, session, card.strip())
+    checks, reason = await explained(session, request, answer, muted, place)
+    tell_rules(checks, session, card.strip())
     return Explanation(
         tuple(checks), reason, _wire_text(terminal.wire, answer.response), behind.answer
     )

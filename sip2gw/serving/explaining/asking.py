@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from sip2gw.policy.explaining.asking import Wanted
 from sip2gw.policy.moments import read_start
-from sip2gw.serving.explain import Explanation, explain
+from sip2gw.serving.explaining.answer import Explanation, explain
 from sip2gw.serving.site import build_site
 
 if TYPE_CHECKING:
