@@ -62,12 +62,13 @@ class _Responder:
 
     async def _slice(self, count: int) -> float:
         frames = tuple(self.asked)
+        times = max(1, count // len(frames))
         began = time.process_time()
-        for _ in range(count // len(frames)):
+        for _ in range(times):
             for frame in frames:
                 self.ask(frame, lambda _: None)
             await asyncio.sleep(0)
-        return (time.process_time() - began) * 1e6 / (count // len(frames) * len(frames))
+        return (time.process_time() - began) * 1e6 / (times * len(frames))
 
 
 class _Upstream(Wire):

@@ -131,7 +131,8 @@ class Guesses:
         if known.failures and self._too_many(known, now, known.judged):
             return self._judge_in_turn(known, judging)
         known.judged += 1
-        return Detached[T](self.left, known.end).run(judging)
+        work: Detached[T] = Detached(self.left, known.end)
+        return work.run(judging)
 
     async def _judge_in_turn(self, known: TerminalGuesses, judging: Coroutine[Any, Any, T]) -> T:
         try:
@@ -140,7 +141,8 @@ class Guesses:
             judging.close()
             raise
         known.judged += 1
-        return await Detached[T](self.left, known.end_turn).run(judging)
+        work: Detached[T] = Detached(self.left, known.end_turn)
+        return await work.run(judging)
 
     def _begin(self, judging: Coroutine[Any, Any, T], place: GuessPlace) -> asyncio.Task[T]:
         begun = asyncio.get_running_loop().create_task(judging)

@@ -23,10 +23,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sip2gw.authentication.emergency import EmergencyPins
@@ -34,7 +35,7 @@ from sip2gw.authentication.guesses import Guesses, PinRules
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.system import LibrarySystemError, NotAskedError
-from sip2gw.model import FailedPins
+from sip2gw.model import NO_FAILURES, FailedPins
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.questions import spelling
 from sip2gw.shared.door_memory import Admissions
@@ -170,11 +171,11 @@ class LibraryPins:
                 if has_waited and numbers != self._numbers(guess):
                     continue
                 counted = _Counted(self, guess, names, numbers)
-                if guess.store_away:
-                    is_locked = counted.take_in(names, [FailedPins()] * len(names))
+                if not guess.store_away:
+                    stored = await self.backend.failed_pins(names)
                 else:
-                    is_locked = counted.take_in(names, await self.backend.failed_pins(names))
-                if is_locked:
+                    stored = [NO_FAILURES] * len(names)
+                if self._is_anything_counted(stored) and counted.take_in(names, stored):
                     state, verdict = _LOCKED, None
                 elif recall is not None and (known := recall()) is not None:
                     return _OK if known.right else _WRONG, known
@@ -184,6 +185,10 @@ class LibraryPins:
                 return state, verdict
             finally:
                 turns.release(names)
+
+    def _is_anything_counted(self, stored: Sequence[FailedPins]) -> bool:
+        """Whether failures are known anywhere, which is seldom; `stored` are those of the store."""
+        return bool(self.guesses.unwritten) or stored.count(NO_FAILURES) != len(stored)
 
     def _remember_for_emergencies(
         self, counted: _Counted, state: PinState, verdict: Verdict | None
@@ -277,7 +282,13 @@ class LibraryPins:
 class _Counted:
     """One guess, and where it has been counted already."""
 
-    __slots__ = ("_most", "_pins", "_reserved", "_stored", "failed", "guess", "names", "numbers")
+    failed: Sequence[str] = ()
+    """Those of `names` where failures are known. Nobody else changes that: it is our turn."""
+    _stored: Mapping[str, FailedPins] = MappingProxyType({})
+    """What the store has counted, where that is anything."""
+    _reserved: frozenset[str] = frozenset()
+    """Where it has been counted already."""
+    _most: int | None = None
 
     def __init__(
         self, pins: LibraryPins, guess: LibraryGuess, names: list[str], numbers: list[str]
@@ -287,21 +298,15 @@ class _Counted:
         self.guess = guess
         self.names = names
         self.numbers = numbers
-        self.failed: list[str] = []
-        """Those of them where failures are known. Nobody else changes that: it is our turn."""
-        self._stored: dict[str, FailedPins] = {}
-        self._reserved: set[str] = set()
-        self._most: int | None = None
 
     def take_in(self, names: Sequence[str], stored: Sequence[FailedPins]) -> bool:
         """Note what the store has counted under `names`; whether the PIN is locked under any."""
         guesses, is_locked = self._pins.guesses, False
-        for name, counted in zip(names, stored, strict=True):
-            self._stored[name] = counted
-            if not (counted.failures or counted.locked_until or guesses.unwritten):
-                continue  # nothing is counted anywhere, as nearly always
+        found = dict(zip(names, stored, strict=True))
+        self._stored = {**self._stored, **found}
+        for name, counted in found.items():
             if guesses.has_failed(name, counted):
-                self.failed.append(name)
+                self.failed = (*self.failed, name)
             is_locked |= guesses.is_locked(name, counted, self.guess.now)
         return is_locked
 
@@ -315,7 +320,7 @@ class _Counted:
         try:
             return self.take_in([name], await self._pins.backend.failed_pins([name]))
         except BackendError:
-            self.take_in([name], [FailedPins()])
+            self.take_in([name], [NO_FAILURES])
             return False  # memory counts
 
     @property
@@ -349,11 +354,14 @@ class _Counted:
 
     async def _count(self, name: str) -> bool:
         failures = await self._pins.guesses.count(
-            name, self._stored[name], self.guess.now, store_away=self.guess.store_away
+            name,
+            self._stored.get(name, NO_FAILURES),
+            self.guess.now,
+            store_away=self.guess.store_away,
         )
         if failures is None:
             return False
-        self._reserved.add(name)
+        self._reserved |= {name}
         self._most = max(failures, self._most or 0)
         return True
 

@@ -182,12 +182,25 @@ class PaymentResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SingleShare:
+    """What is known of a payment of one share, as nearly all are, before it goes up."""
+
+    account: str
+    """At the library system."""
+    till: str
+    payment: Payment
+    """As it is when it is booked, with our texts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """A payment whose shares may go up: the first of them is noted as sent (B75)."""
 
     payment_id: str
     shares: tuple[tuple[int, Share], ...]
     """With their positions, in the order in which they go up."""
+    single: SingleShare | None = None
+    """Of a new payment of one share, which goes up: with it `end_share` need not read anything."""
 
 
 @dataclass(slots=True)
@@ -402,6 +415,7 @@ class Backend(Protocol):
         texts: Sequence[str] = (),
         then: tuple[int, Share] | None = None,
         settled: bool = False,
+        single: SingleShare | None = None,
     ) -> Payment:
         """Note, durably, how a share ended, unless that was noted before; a booked one is in the
         ledger then.
@@ -414,6 +428,7 @@ class Backend(Protocol):
             texts: what the library system says to it; empty leaves ours.
             then: the share that goes up next: it is noted as sent.
             settled: whether somebody had to look what became of it.
+            single: see `Begun.single`.
 
         Returns:
             The payment as it is now: `booked` when all shares are, `refused` when none is.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult
+from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult, SingleShare
 from sip2gw.backend.database import Database
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import shares
@@ -50,6 +50,7 @@ class SharedPayments(Database):
         texts: Sequence[str] = (),
         then: tuple[int, Share] | None = None,
         settled: bool = False,
+        single: SingleShare | None = None,
     ) -> Payment:
         """See `Backend.end_share`."""
         return await self.write_beside(
@@ -62,6 +63,7 @@ class SharedPayments(Database):
                 texts=texts,
                 then=then,
                 settled=settled,
+                single=single,
             )
         )
 

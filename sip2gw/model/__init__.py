@@ -40,6 +40,7 @@ from sip2gw.model.money import (
     read_currency,
 )
 from sip2gw.model.people import (
+    NO_FAILURES,
     Badge,
     BadgeAssignment,
     BadgeHolder,
@@ -74,6 +75,7 @@ __all__ = [
     "EVERY_BRANCH",
     "MEMBERSHIP_AMOUNTS",
     "NAME_CHARACTERS_MAX",
+    "NO_FAILURES",
     "OBSERVED",
     "TEXT_CHARACTERS_MAX",
     "UNDATED",

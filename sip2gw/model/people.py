@@ -83,6 +83,9 @@ class FailedPins:
         return self.locked_until is not None and now < self.locked_until
 
 
+NO_FAILURES = FailedPins()
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """One card of a patron, with the state of the PIN that all their cards share (B20, B21)."""

@@ -106,6 +106,16 @@ def split_trailer(frame: bytes) -> Trailer:
     return Trailer(body, match.group(1) or b"", match.group(2), frame[: match.start(2)])
 
 
+def usual_body(frame: bytes, sequence: bytes) -> bytes | None:
+    """The body of a frame that ends in AY with `sequence` and AZ with its checksum, as nearly all
+    do; None if it has to be taken apart by `split_trailer`."""
+    summed = frame[:-_DIGITS]
+    body = summed[: _DIGITS - _USUAL_TRAILER_BYTES]
+    if len(body) < _COMMAND_BYTES or not summed.endswith(b"AY" + sequence + b"AZ"):
+        return None
+    return body if frame.endswith(checksum_digits(summed)) else None
+
+
 def _split_damaged(frame: bytes, tail: int) -> Trailer:
     match = _DAMAGED_TRAILER.search(frame, tail)
     if match is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.sql.money import shares
 from sip2gw.model import Payment, PaymentLine
-from sip2gw.model.shares import Debts, Share
+from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.desk.support import OpeningDays
 from sip2gw.policy.reasons import PaymentRefusalReason
 
@@ -129,6 +130,39 @@ async def test_what_is_told_of_one_share_is_what_is_kept(library: Library) -> No
     assert list(library.payments()) == [told]
     assert (told.status, told.texts) == ("booked", ("Thank you",))
     assert told.lines == (PaymentLine("", "P8", "head_of_family", 300),)
+
+
+@pytest.mark.parametrize("texts", [(), ("Thank you",)])
+async def test_what_is_known_of_a_single_share_is_what_would_be_read(
+    library: Library, texts: tuple[str, ...]
+) -> None:
+    """B75: nothing is read again of what this gateway has just written."""
+    known, read = await begun(library, TOM, bk="B1"), await begun(library, TOM, bk="B2")
+    one = await end(library, known, 0, booked=True, texts=texts, single=known.single)
+    other = await end(library, read, 0, booked=True, texts=texts)
+    assert one == replace(other, id=one.id, bk="B1")
+    assert sorted(library.payments(), key=lambda it: it.bk) == [one, other]
+    assert entries(library)[:2] == entries(library)[2:]
+    assert library.self_check() == []
+
+
+async def test_several_shares_and_one_that_stays_here_are_read(library: Library) -> None:
+    assert (await begun(library, TOM, TIM, bk="B1")).single is None
+    assert (await begun(library, replace(TOM, kept=Kept.FEE), bk="B2")).single is None
+
+
+async def test_a_single_share_that_was_settled_meanwhile_is_what_its_end_says(
+    library: Library,
+) -> None:
+    """Their yes counts after all (B75), once; their no changes nothing any more."""
+    payment = await begun(library, TOM)
+    await end(library, payment, 0, booked=False, settled=True)
+    refused = await end(library, payment, 0, booked=False, single=payment.single)
+    assert (refused.status, refused.lines) == ("refused", ())
+    for _ in range(2):
+        booked = await end(library, payment, 0, booked=True, single=payment.single)
+        assert list(library.payments()) == [booked]
+        assert (booked.status, len(entries(library))) == ("booked", 2)
 
 
 async def test_of_who_has_paid_before_two_statements_note_that_it_goes_up_and_four_its_end(

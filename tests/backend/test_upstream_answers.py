@@ -22,6 +22,8 @@ STRANGE = set(PROMPT) - {
     "another_item", "hangs_up", "hangs_up_halfway", "ten_late", "twice", "answer_and_more",
 }  # fmt: skip
 """What cannot be the answer to a 23."""
+PATIENT_S = 30.0
+"""For what must not be ended by the deadline, however busy the machine is."""
 
 
 async def test_the_answer_is_the_patrons_and_what_went_up_is_what_was_asked():
@@ -36,7 +38,10 @@ async def test_the_answer_is_the_patrons_and_what_went_up_is_what_was_asked():
 
 @pytest.mark.parametrize("behaviour", ["right", "resend_once", "much", "pieces"])
 async def test_odd_but_right(behaviour):
-    async with HostileLibrary(script(behaviour)) as library, client_of(library) as client:
+    async with (
+        HostileLibrary(script(behaviour)) as library,
+        client_of(library, timeout_s=PATIENT_S) as client,
+    ):
         assert (await client.status("2100")).patron_identifier == "2100"
         assert (await client.status("2101")).patron_identifier == "2101"
         assert library.connections == 1
@@ -44,7 +49,10 @@ async def test_odd_but_right(behaviour):
 
 @pytest.mark.parametrize("behaviour", sorted(STRANGE))
 async def test_what_is_no_answer_is_thrown_away_with_its_line(behaviour):
-    async with HostileLibrary(script(behaviour)) as library, client_of(library) as client:
+    async with (
+        HostileLibrary(script(behaviour)) as library,
+        client_of(library, timeout_s=PATIENT_S) as client,
+    ):
         with pytest.raises(BadAnswerError):
             await client.status("2100")
         assert (await client.status("2101")).patron_identifier == "2101"
@@ -65,7 +73,10 @@ async def test_who_says_nothing_in_time_is_hung_up_on(behaviour):
 
 @pytest.mark.parametrize("behaviour", ["twice", "answer_and_more"])
 async def test_an_answer_with_more_behind_it_counts_and_its_line_does_not(behaviour):
-    async with HostileLibrary(script(behaviour)) as library, client_of(library) as client:
+    async with (
+        HostileLibrary(script(behaviour)) as library,
+        client_of(library, timeout_s=PATIENT_S) as client,
+    ):
         assert (await client.status("2100")).patron_identifier == "2100"
         assert (await client.status("2101")).patron_identifier == "2101"
         assert library.connections == 2

@@ -104,6 +104,11 @@ def test_what_a_payment_is_decided_on(record, amount, fee_id, fees):
     assert {fee.id: fee.owed for fee in payable.fees} == fees
 
 
+def test_who_owes_nothing_without_an_id_is_decided_on_as_they_are():
+    record = owing(500, f1=200, f2=300)
+    assert payable_by(record, 200, "1") is record
+
+
 LINES = (
     PaymentLine("1", "P", "own", 200),
     PaymentLine("\0P", "P", "own", 300),

@@ -12,6 +12,7 @@ from sip2gw.protocol.checksum import (
     checksum_matches,
     seal,
     split_trailer,
+    usual_body,
 )
 
 GOLDEN = [
@@ -91,6 +92,34 @@ def test_b8_a_damaged_checksum_is_a_wrong_one(frame: bytes, body: bytes, sequenc
     found = split_trailer(frame)
     assert (found.body, found.sequence, found.has_checksum) == (body, sequence, True)
     assert not checksum_matches(found.summed, found.digits)
+
+
+@given(st.binary(max_size=40), st.sampled_from([b"0", b"3", b"9"]))
+def test_a_usual_frame_is_taken_apart_as_any_other(body: bytes, sequence: bytes) -> None:
+    frame = seal(body, sequence, with_checksum=True)
+    found = split_trailer(frame)
+    long_enough = len(body) >= 2  # for a command
+    assert usual_body(frame, sequence) == (found.body if long_enough else None)
+    assert usual_body(frame, b"5") is None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"941AY1AZFDFD",
+        b"941AY1AZfdfc",
+        b"941AY1AZFDFC|",
+        b"941AY1|AZFD80",
+        b"941AZFE88",
+        b"941AY1",
+        b"AY1AZFDFC",
+        b"FDFC",
+        b"",
+    ],
+)
+def test_what_is_not_written_as_usual_has_to_be_looked_at_closely(frame: bytes) -> None:
+    assert usual_body(b"941AY1AZFDFC", b"1") == b"941"
+    assert usual_body(frame, b"1") is None
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import calendar, doors
 from sip2gw.model import (
+    NO_FAILURES,
     OBSERVED,
     AccessRow,
     Block,
@@ -94,7 +95,6 @@ from sip2gw.model.shares import PendingFee
 from sip2gw.policy.money.payments import PaymentFacts
 
 RECORDS_CACHED_MAX = 20_000
-NO_FAILURES = FailedPins()
 
 T = TypeVar("T")
 

@@ -75,7 +75,8 @@ def payable_by(
         rest -= part
     if rest:
         named.append(_fee(record, f"{_OPEN}{record.id}", rest))
-    return copied(record, fees=tuple(named))
+    fees = tuple(named)
+    return record if fees == record.fees else copied(record, fees=fees)
 
 
 def _fee(record: PatronRecord, fee_id: str, amount: Minor) -> Fee:

@@ -16,6 +16,7 @@ from sip2gw.protocol.checksum import (
     checksum_matches,
     seal,
     split_trailer,
+    usual_body,
 )
 from sip2gw.protocol.codec import parse_request_body, parse_response_body, serialise
 from sip2gw.protocol.errors import (
@@ -328,6 +329,8 @@ class BadChecksum:
     """`unreadable`: the checksum is right or absent, but it is no answer that we know."""
 
 
+_DIGITS = tuple(b"%d" % digit for digit in range(10))
+
 ClientEvent = ResponseReceived | ResendRequested | BadChecksum
 
 
@@ -367,7 +370,7 @@ class ClientConnection:
     def send_body(self, body: bytes, checksum: bool = True) -> bytes:
         """The same for a frame that was made by hand, without its trailer."""
         self._sequence = (self._sequence + 1) % 10
-        self._expected = b"%d" % self._sequence
+        self._expected = _DIGITS[self._sequence]
         self._with_checksum = checksum
         self._last = self._sealed(body, self._expected if checksum else b"")
         return self._last
@@ -421,6 +424,10 @@ class ClientConnection:
         frame = self._frames.next_frame()
         if frame is None:
             return None
+        if self._with_checksum:
+            body = usual_body(frame, self._expected)
+            if body is not None:
+                return body
         trailer = split_trailer(frame)
         if self._with_checksum:
             if (

@@ -14,7 +14,7 @@ from typing import Any
 
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql.values import time_text, time_value
-from sip2gw.model import FailedPins
+from sip2gw.model import NO_FAILURES, FailedPins
 
 KEPT = timedelta(days=1)
 """So long after the lock, or where it would have ended, a count is forgotten."""
@@ -53,7 +53,7 @@ def key_of(secret: bytes, number: str) -> str:
 def in_order(keys: Sequence[str], rows: Iterable[Any]) -> list[FailedPins]:
     """The counts of `keys`, from the rows of `select`."""
     counted = {key: FailedPins(failures, time_value(until)) for key, failures, until in rows}
-    return [counted.get(key, FailedPins()) for key in keys]
+    return [counted.get(key, NO_FAILURES) for key in keys]
 
 
 def values(key: str, now: datetime, failures_max: int, lock_until: datetime) -> tuple[object, ...]:

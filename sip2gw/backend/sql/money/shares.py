@@ -17,7 +17,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sip2gw.backend.attempts import AttemptState, Reconciliation, UnknownPayment
-from sip2gw.backend.base import Begun, PaymentOrder, PaymentOutcome, PaymentResult, RefusedError
+from sip2gw.backend.base import (
+    Begun,
+    PaymentOrder,
+    PaymentOutcome,
+    PaymentResult,
+    RefusedError,
+    SingleShare,
+)
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import exports
@@ -37,10 +44,12 @@ from sip2gw.backend.sql.values import (
     time_text,
     time_value,
 )
-from sip2gw.model import Minor, Payment, PaymentStatus
+from sip2gw.model import Minor, Payment, PaymentLine, PaymentStatus, copied
 from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import Verdict, one_after_the_other, refusal_of_rest
+
+_BOOKED = PaymentStatus.BOOKED.value  # SQLite takes a µs longer for a member than for its text
 
 BESIDE = timedelta(seconds=10)
 """What ended so long before a payment began may still have moved what it saw."""
@@ -60,8 +69,9 @@ SEND_SHARE = """
     WHERE payment_id = ? AND position = ? AND state IN ('planned', 'refused')"""
 END_SHARE = """
     UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
-    WHERE payment_id = ? AND position = ? AND state = 'sent'
-    RETURNING account, till, fee_id, debtor_id, relation, amount"""
+    WHERE payment_id = ? AND position = ? AND state = 'sent'"""
+ENDED_SHARE = f"{END_SHARE} RETURNING account, till, fee_id, debtor_id, relation, amount"
+"""The same, and what has to be booked. SQLite takes nearly twice as long for that."""
 BOOK_AFTER_ALL = """
     UPDATE payment_share SET state = 'booked', ended = ?
     WHERE payment_id = ? AND position = ? AND state = 'refused' AND settled IS NOT NULL
@@ -84,15 +94,17 @@ DOUBT_SHARE = """
 RESOLVE_SHARES = """
     UPDATE payment_share SET resolved = ?
     WHERE payment_id = ? AND settled IS NOT NULL AND resolved IS NULL"""
-BOOK = fill(
-    """
+BOOK = """
     UPDATE payment SET status = 'booked', texts = COALESCE(?, texts)
     WHERE id = ? AND status = 'unknown' AND NOT EXISTS
-        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')"""
+BOOKED = fill(
+    """{book}
     RETURNING (SELECT COUNT(*) FROM payment_share s WHERE s.payment_id = payment.id), {columns}""",
+    book=BOOK,
     columns=", ".join(queries.PAYMENT_COLUMNS),
 )
-"""Gives how many shares there are, too."""
+"""The same, how many shares there are, and what is booked."""
 CLOSE_REST = """
     UPDATE payment_share SET state = 'refused', ended = ?, settled = ?, note = ?
     WHERE payment_id = ? AND state IN ('planned', 'refused')"""
@@ -205,8 +217,8 @@ def _add(
     for person in sorted({share.debtor_id for share in shares} - {order.payer_id}):
         connection.execute(ADD_PERSON, (person,))
     till = order.account or till_of(order.terminal, order.payment_type)
-    begun = Begun(order.id, tuple(enumerate(one_after_the_other(shares, debts))))
-    for position, share in begun.shares:
+    numbered = tuple(enumerate(one_after_the_other(shares, debts)))
+    for position, share in numbered:
         whose = (share.debtor_id, share.card, share.relation)
         owed = (share.fee_id, share.amount, share.kept)
         values = (order.id, position, account, *whose, *owed, till, order.key)
@@ -215,7 +227,34 @@ def _add(
         state = ShareState.SENT if is_sent else ShareState.PLANNED
         sending = _sending(share, order.now) if is_sent else (None, None, None)
         connection.execute(ADD_SHARE, (*values, state, *sending))
-    return begun
+    return Begun(order.id, numbered, _single(order, shares, account, till, texts))
+
+
+def _single(
+    order: PaymentOrder, shares: Sequence[Share], account: str, till: str, texts: Sequence[str]
+) -> SingleShare | None:
+    """See `Begun.single`."""
+    if len(shares) != 1 or shares[0].kept:
+        return None
+    payment = Payment(
+        id=order.id,
+        time=order.now,
+        terminal=order.terminal,
+        payer_id=order.payer_id,
+        amount=order.amount,
+        currency=order.currency,
+        payment_type=order.payment_type,
+        bk=order.bk,
+        status=_BOOKED,
+        lines=(_line(shares[0]),),
+        texts=tuple(texts),
+        card=order.card,
+    )
+    return SingleShare(account, till, payment)
+
+
+def _line(share: Share) -> PaymentLine:
+    return PaymentLine(share.fee_id, share.debtor_id, share.relation, share.amount)
 
 
 def _is_added(connection: Connection, row: Sequence[Any], payer_id: str) -> bool:
@@ -294,6 +333,7 @@ def end(
     then: tuple[int, Share] | None = None,
     settled: bool = False,
     note: str = "",
+    single: SingleShare | None = None,
 ) -> WriteResult[Payment]:
     """Note how a share ended, unless that was noted before; gives the payment as it is now.
 
@@ -310,11 +350,12 @@ def end(
         then: the share that goes up next.
         settled: whether somebody had to look what became of it.
         note: what the one who settled it wrote.
+        single: see `Begun.single`.
     """
     state = ShareState.BOOKED if booked else ShareState.REFUSED
     time = time_text(now)
     values = (state, time, time if settled else None, note, payment_id, position)
-    ended = connection.execute(END_SHARE, values).fetchone()
+    ended = _end_sent(connection, values, single)
     if ended is None and booked and not settled:
         ended = connection.execute(BOOK_AFTER_ALL, (time, payment_id, position)).fetchone()
         if ended is not None:
@@ -325,14 +366,30 @@ def end(
         _send(connection, payment_id, then, now)
     if settled:
         connection.execute(DOUBT_SHARE, (payment_id, position))
-    whole = _book(connection, payment_id, texts) if booked else None
-    if whole is None:
+    payment: Payment | None = None
+    is_whole = False
+    if booked:
+        is_whole, payment = _book(connection, payment_id, texts, ended, single)
+    if not is_whole:
         _note_part(connection, payment_id, position)
     elif position and not settled:  # a retry that has done the rest hears it now
         connection.execute(RESOLVE_SHARES, (time, payment_id))
-    payment = _in_one_share(whole, ended) or load_payment(connection, payment_id)
+    payment = payment or load_payment(connection, payment_id)
     assert payment is not None
     return WriteResult(payment)
+
+
+def _end_sent(
+    connection: Connection, values: Sequence[Any], single: SingleShare | None
+) -> Sequence[Any] | None:
+    """End a share that is under way; what `ENDED_SHARE` gives, or None if there is none."""
+    if single is None:
+        row: Sequence[Any] | None = connection.execute(ENDED_SHARE, values).fetchone()
+        return row
+    (line,) = single.payment.lines
+    what = (line.fee_id, line.debtor_id, line.relation, line.amount)
+    is_new = connection.execute(END_SHARE, values).rowcount
+    return (single.account, single.till, *what) if is_new else None
 
 
 def book_kept(connection: Connection, payment_id: str, now: datetime) -> WriteResult[Payment]:
@@ -344,21 +401,29 @@ def book_kept(connection: Connection, payment_id: str, now: datetime) -> WriteRe
     return ended
 
 
-def _book(connection: Connection, payment_id: str, texts: Sequence[str]) -> Sequence[Any] | None:
-    """Book the payment if all of its shares are; what `BOOK` gives if that is new."""
+def _book(
+    connection: Connection,
+    payment_id: str,
+    texts: Sequence[str],
+    ended: Sequence[Any] | None,
+    single: SingleShare | None,
+) -> tuple[bool, Payment | None]:
+    """Book the payment if all of its shares are: whether that is new, and the payment if it has
+    one share, so that nothing has to be read for it.
+
+    `ended` is what its last share has given.
+    """
     values = (list_text(texts) if texts else None, payment_id)
-    row: Sequence[Any] | None = connection.execute(BOOK, values).fetchone()
-    return row
-
-
-def _in_one_share(whole: Sequence[Any] | None, ended: Sequence[Any] | None) -> Payment | None:
-    """A payment that was booked just now and has one share, as nearly all have: nothing has to be
-    read for it."""
-    if whole is None or ended is None:
-        return None
-    shares, *columns = whole
+    if single is not None:
+        is_new = bool(connection.execute(BOOK, values).rowcount)
+        payment = copied(single.payment, texts=tuple(texts)) if texts else single.payment
+        return is_new, payment if is_new else None
+    row = connection.execute(BOOKED, values).fetchone()
+    if row is None or ended is None:
+        return row is not None, None
+    shares, *columns = row
     _, _, *line = ended
-    return payment_of([(*columns, *line)]) if shares == 1 else None
+    return True, payment_of([(*columns, *line)]) if shares == 1 else None
 
 
 def _note_part(connection: Connection, payment_id: str, position: int) -> None:

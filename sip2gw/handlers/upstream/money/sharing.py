@@ -189,6 +189,7 @@ async def _end(
             now=services.clock.now(),
             texts=texts,
             then=following[0] if following else None,
+            single=begun.single,
         )
     except BackendError as error:
         outcome = Outcome(begun.payment_id, position, booked, texts)
