@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sip2gw.backend.sqlite import writer as writer_module
 from sip2gw.backend.sqlite.database import connect
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.foundation.eager import Suspended, start
+from sip2gw.policy.reasons import PaymentRefusalReason
 
 from . import test_circulation as desk
 from .library import LIBRARY, NOW, load, open_library, order, pay_fee
@@ -353,3 +355,51 @@ async def test_the_lock_of_another_process_is_a_plain_no(
     await store.ping()
     assert list(store.payments()) == []
     assert await unknown_ids(store) == []
+
+
+async def test_the_retry_of_what_is_booked_gets_its_yes_while_another_process_holds_the_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C98: nothing can be written, but a no would make the terminal give the money back."""
+    monkeypatch.setattr(store._writer, "_lock_wait_s", 0.02)
+    first = await ask(store, order()).answer()
+    with closing(connect(store.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        retried = await ask(store, again(order())).answer()
+        assert (retried.outcome, retried.payment) == ("replayed", first.payment)
+        late = ask(store, again(order()))
+        late.late()
+        assert (await late.answer()).payment == first.payment
+        reused = await ask(store, order(amount=200), 200).answer()
+        assert reused.refusal is PaymentRefusalReason.BK_REUSED
+        assert await ask(store, order("BK2")).answer() is UnavailableError
+    assert [row.bk for row in store.payments()] == ["BK1"]
+    assert await unknown_ids(store) == []
+
+
+async def test_so_does_the_retry_of_a_loan(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store._writer, "_lock_wait_s", 0.02)
+    wanted = decided_by(desk.order(patron="P1"), desk.lending())
+    first = await store.circulate(wanted)
+    with closing(connect(store.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        retried = await store.circulate(replace(wanted, id=new_id()))
+        assert (retried.outcome, retried.done) == ("replayed", first.done)
+        with pytest.raises(UnavailableError):
+            await store.circulate(decided_by(desk.order(item="I1"), desk.lending()))
+
+
+async def test_what_can_be_neither_written_nor_read_is_a_no(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store._writer, "_lock_wait_s", 0.02)
+    assert (await ask(store, order()).answer()).outcome == "booked"
+
+    async def fail(*_: object) -> None:
+        raise UnavailableError("the disk is gone")
+
+    monkeypatch.setattr(store._reads, "moment", fail)
+    with closing(connect(store.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UnavailableError, match="another process"):
+            await store.book_payment(decided_by(again(order()), pay_fee("F1")))

@@ -93,6 +93,14 @@ def planned(connection: Connection, order: CirculationOrder, find: FindPatron) -
     return decided(order, facts)
 
 
+def done_before(
+    connection: Connection, order: CirculationOrder, find: FindPatron
+) -> CirculationResult | None:
+    """What was done under the order's key, while that is true; None: the key is free."""
+    result = planned(connection, order, find).result
+    return result if result.outcome is CirculationOutcome.REPLAYED else None
+
+
 def look_ahead(connection: Connection, order: CirculationOrder) -> None:
     """Read what `circulate` will read and nobody has read yet for the order (C114)."""
     record = load_item(connection, order.item_id, order.now, order.key)

@@ -8,13 +8,14 @@ said, and settled by looking in a later transaction.
 An order that was certainly not done may repeat, by its key, another one whose outcome is still
 unknown: one whose terminal hung up while it was committed, or one that was answered with "not
 sure". The answer to the later order must then not be a plain no, because the earlier one may turn
-out to be done.
+out to be done. Or it repeats one that is done: while others only keep us from writing, we can read,
+and the answer is that of the first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
@@ -33,20 +34,32 @@ from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
 from sip2gw.backend.sql.money.ledger import refused
 from sip2gw.backend.sql.money.unknown import attempt_of, settle
 from sip2gw.backend.sqlite.writer import State, Waiting, Writer
+from sip2gw.foundation.eager import within
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 Order = PaymentOrder | CirculationOrder
 Job = Callable[[Connection], WriteResult[Any]]
+Look = Callable[[Order], Coroutine[Any, Any, Any]]
+
+LOOK_S = 0.5
+"""How long a look at what was done before may take; the terminal has waited already."""
 
 
 class Orders:
-    """Gives orders to the writer. `doubts` is None for a command, which answers no terminal."""
+    """Gives orders to the writer.
 
-    def __init__(self, writer: Writer, doubts: Doubts | None) -> None:
+    Args:
+        writer: writes for this process.
+        doubts: None for a command, which answers no terminal.
+        look: reads the result of an earlier order with the same key, None without one.
+    """
+
+    def __init__(self, writer: Writer, doubts: Doubts | None, look: Look) -> None:
         self.closed = False
         """Whether no more are taken."""
         self._writer = writer
         self._doubts = doubts
+        self._look = look
 
     async def has_open(self, is_meant: Callable[[UnknownAttempt], bool]) -> bool:
         """See `Backend.has_open_attempt`."""
@@ -102,8 +115,8 @@ class Orders:
                 raise outcome
         return await self._not_done(order, BackendTimeoutError("it was not begun in time"))
 
-    async def _not_done(self, order: Order, error: BackendError) -> PaymentResult:
-        """`order` was not done, but one that it repeats may have been.
+    async def _not_done(self, order: Order, error: BackendError) -> Any:
+        """`order` was not done, but one that it repeats may have been: that one's result then.
 
         Raises:
             OutcomeUnknownError: nobody knows about that one.
@@ -111,11 +124,25 @@ class Orders:
         """
         other = self._noted(order) or self._in_doubt(order)
         if other is None:
-            raise error
+            return await self._done_before(order, error)
         if isinstance(order, PaymentOrder) and _has_other_content(order, other):
             return refused(PaymentRefusalReason.BK_REUSED)
         await self._note(other)
         raise OutcomeUnknownError("an earlier attempt is not settled yet")
+
+    async def _done_before(self, order: Order, error: BackendError) -> Any:
+        """The result of the order that `order` repeats.
+
+        Raises:
+            BackendError: `error`, when there is none, or the store cannot be read either.
+        """
+        try:
+            done = await within(LOOK_S, self._look(order), BackendTimeoutError)
+        except (BackendError, asyncio.CancelledError):  # the latter: its time is over
+            raise error from None
+        if done is None:
+            raise error
+        return done
 
     def _noted(self, order: Order) -> UnknownAttempt | None:
         """The attempt of unknown outcome that `order` repeats."""

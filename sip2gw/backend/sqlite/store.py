@@ -151,7 +151,7 @@ class Store(Library):
             on_begin=self._trust_cache,
             still_there=place.insist,
         )
-        self._orders = Orders(self._writer, self._doubts)
+        self._orders = Orders(self._writer, self._doubts, self._done_before)
 
     # Reads
 
@@ -380,6 +380,14 @@ class Store(Library):
             lambda connection: ledger.book(connection, order, self._account, self._doubts),
             self._reads.ahead(ledger.look_ahead, order),
         )
+
+    async def _done_before(
+        self, order: PaymentOrder | CirculationOrder
+    ) -> PaymentResult | CirculationResult | None:
+        """The result of an earlier order with the same key; None without one."""
+        if isinstance(order, PaymentOrder):
+            return await self._reads.moment(ledger.done_before, order)
+        return await self._reads.moment(circulation.done_before, order, load_patron)
 
     def circulate(self, order: CirculationOrder) -> Coroutine[Any, Any, CirculationResult]:
         """Do what `order` asks, exactly once under the order's key (B61, C69, C98)."""

@@ -109,6 +109,15 @@ def look_ahead(connection: Connection, order: PaymentOrder) -> None:
     connection.execute(queries.PAYMENT_PLACES, (order.id, order.id, order.id)).fetchone()
 
 
+def done_before(connection: Connection, order: PaymentOrder) -> PaymentResult | None:
+    """What `book` would say because the order's key is taken, without writing; None: it is free."""
+    key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
+    holder = holder_of(order, key)
+    if not isinstance(holder, str):
+        return holder
+    return PaymentResult(PaymentOutcome.REPLAYED, load_payment(connection, holder))
+
+
 def _first_payment(connection: Connection, order: PaymentOrder, holder: str) -> PaymentResult:
     """What was booked under the order's key: by an earlier try of this order, or by another.
 
