@@ -20,7 +20,7 @@ from sip2gw.backend.sqlite.store import Store
 from sip2gw.model import AccessRow
 from sip2gw.model.badges import Deed
 from sip2gw.model.maintenance import Rule, Step
-from sip2gw.policy.members.memberships import fee_id
+from sip2gw.policy.members.memberships import fee_id, maintain
 from sip2gw.policy.statuses import status_of
 from sip2gw.staff.members.maintenance import maintain_memberships
 
@@ -260,6 +260,94 @@ async def test_c60_a_batch_is_done_whole_or_not_at_all(
     after.pop("store_version"), before.pop("store_version")
     assert after == before
     assert told(await maintained(members)) == EXPECTED
+
+
+def spans(library: Library) -> list[tuple[str, str, int]]:
+    """The first and the last patron with steps in each planned batch, and how many steps."""
+    planned = (one.maintained for one in library.maintenance_batches(on(SOON), "K"))
+    return [
+        (done[0].before.id, done[-1].before.id, sum(len(one.steps) for one in done))
+        for done in planned
+        if done
+    ]
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (1, [("M1", "M1", 1), ("M2", "M2", 2), ("M3", "M3", 1), ("M4", "M4", 1), ("M5", "M5", 1)]),
+        (3, [("M1", "M2", 3), ("M3", "M5", 3)]),
+        (4, [("M1", "M3", 4), ("M4", "M5", 2)]),
+        (7, [("M1", "M5", 6)]),
+    ],
+)
+async def test_a_batch_ends_with_the_patron_who_brings_it_to_so_many_steps(
+    members: Library,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    expected: list[tuple[str, str, int]],
+) -> None:
+    """Payments wait while a batch is written; whoever has years to make up is not divided."""
+    monkeypatch.setattr(maintenance, "STEPS_PER_BATCH", most)
+    assert spans(members) == expected
+    assert told(await maintained(members)) == EXPECTED
+    assert await maintained(members) == []
+
+
+async def test_batches_follow_each_other_without_a_gap_up_to_the_last_patron(
+    members: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a run may go on behind any of them."""
+    monkeypatch.setattr(maintenance, "PATRONS_PER_BATCH", 4)
+    monkeypatch.setattr(maintenance, "STEPS_PER_BATCH", 2)
+    planned = list(members.maintenance_batches(on(SOON), ""))
+    with members.snapshot() as connection:
+        (last,) = connection.execute("SELECT MAX(id) FROM patron").fetchone()
+    ends = [one.last for one in planned]
+    assert [one.after for one in planned] == ["", *ends[:-1]]
+    assert (ends, ends[-1]) == (sorted(set(ends)), last)
+    for place, end in enumerate(ends, start=1):
+        rest = members.maintenance_batches(on(SOON), end)
+        assert [done for one in rest for done in one.maintained] == [
+            done for one in planned[place:] for done in one.maintained
+        ]
+
+
+async def test_nobody_is_decided_on_before_their_batch_is_taken(
+    members: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided: list[str] = []
+
+    def deciding(member: Any, *others: Any) -> Any:
+        decided.append(member.id)
+        return maintain(member, *others)
+
+    monkeypatch.setattr(maintenance, "STEPS_PER_BATCH", 3)
+    monkeypatch.setattr(maintenance, "maintain", deciding)
+    planned = members.maintenance_batches(on(SOON), "K")
+    next(planned)
+    assert decided == ["M1", "M2"]
+
+
+async def test_others_have_their_turn_while_a_batch_is_decided_on(
+    members: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What decides waits here for somebody else in the same loop, and gets its answer."""
+    here = asyncio.get_running_loop()
+
+    async def other() -> str:
+        return "answered"
+
+    answers: list[str] = []
+
+    def deciding(*facts: Any) -> Any:
+        asked = asyncio.run_coroutine_threadsafe(other(), here)
+        answers.append(asked.result(timeout=30))
+        return maintain(*facts)
+
+    monkeypatch.setattr(maintenance, "maintain", deciding)
+    assert told(await maintained(members, dry=True)) == EXPECTED
+    assert set(answers) == {"answered"}
 
 
 async def test_two_hosts_at_once_do_everything_once(

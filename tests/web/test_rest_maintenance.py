@@ -1,6 +1,6 @@
 """`/maintain`: the same as the command, a portion at a time (B63, B84, B93, C160)."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from sip2gw.backend.sql.members import maintenance as batches
 from sip2gw.model.maintenance import Rule, Step
 from sip2gw.staff.forgetting import MAINTENANCE
 from sip2gw.staff.members.maintenance import Sums, sums_of
+from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.resources.members import maintenance
 
 PAYING: dict[str, Any] = {
@@ -28,7 +29,6 @@ LIBRARY: list[dict[str, Any]] = [
     {"kind": "patron", "id": "P4", "name": "Bob", "membership": "301"},
 ]
 DAY = "2020-06-15"
-"""Long ago: what is forgotten by then has nothing of today."""
 RENEWED = {
     "rule": "renewed",
     "from": "301",
@@ -86,21 +86,59 @@ def test_what_is_due_is_done_and_a_second_time_nothing_is(site):
     ]
 
 
-def test_what_may_no_longer_be_kept_is_forgotten_and_a_rehearsal_only_counts_it(site):
-    """B93: those of the day that `at` names, as the command does."""
+@pytest.fixture
+def clock(monkeypatch):
+    """What the time is for each request, in one place."""
+    moment = [datetime(2027, 3, 1, 9, tzinfo=UTC)]
+    monkeypatch.setattr(Asked, "now", property(lambda _: moment[0]))
+    return moment
+
+
+def audit_forgotten(site, **body):
+    told = {one["what"]: one for one in maintain(site, **body).json["forgotten"]}
+    return told["audit_forgotten"]["before"], told["audit_forgotten"]["count"]
+
+
+def test_what_may_no_longer_be_kept_is_forgotten_and_a_rehearsal_only_counts_it(site, clock):
     for _ in range(2):
         site.ask("GET", "/patrons/P1")
-    counted, forgotten = (
-        {
-            one["what"]: (one["before"], one["count"])
-            for one in maintain(site, at="2099-01-01", dry_run=dry).json["forgotten"]
-        }["audit_forgotten"]
-        for dry in (True, False)
-    )
-    before = "2098-01-01T00:00:00+01:00"
-    assert counted[0] == forgotten[0] == before
-    assert 2 <= counted[1] < forgotten[1]  # with what the rehearsal itself left
-    assert site.audit() == [], "even its own line is older than the day"
+    clock[0] = datetime(2099, 1, 1, 9, tzinfo=UTC)
+    counted, forgotten = (audit_forgotten(site, dry_run=dry) for dry in (True, False))
+    before, number = counted
+    assert (before, counted) == ("2098-01-01T10:00:00+01:00", forgotten)
+    assert number >= 2
+    assert {row[1] for row in site.audit()} == {"maintain"}, "only its own lines are new enough"
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("at", [DAY, "2028-12-31"])
+def test_what_is_forgotten_goes_by_the_clock_and_not_by_at(site, clock, at, dry):
+    """B83, B93: else a token could erase the audit log by a date, and its own line with it."""
+    site.ask("GET", "/patrons/P1")
+    looked = site.audit()
+    clock[0] = datetime(2027, 3, 2, 9, tzinfo=UTC)
+    assert audit_forgotten(site, at=at, dry_run=dry) == ("2026-03-02T10:00:00+01:00", 0)
+    assert [row for row in site.audit() if row[1] != "maintain"] == looked != []
+
+
+@pytest.mark.parametrize(
+    ("at", "status"),
+    [
+        ("2029-03-01T10:00", 200),
+        ("2029-03-01T10:01", 422),
+        ("2060-01-01", 422),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False])
+def test_at_is_two_years_ahead_at_most(site, clock, at, status, dry):
+    """Whoever mistypes a year makes no fees for decades."""
+    told = maintain(site, at=at, dry_run=dry)
+    assert told.status == status
+    if status == 422:
+        problem = "more than two years ahead; only the command `maintain --at` goes further"
+        assert told.json["detail"] == f"at: {problem}"
+        assert told.json["problems"] == [{"where": "body.at", "problem": problem}]
+        assert debts(site) == ["0.00"] * 3
 
 
 def test_what_is_given_back_is_no_fee():
@@ -117,8 +155,11 @@ def test_what_is_given_back_is_no_fee():
 
 @pytest.mark.parametrize("dry", [True, False])
 @pytest.mark.parametrize(("limit", "value"), [("STEPS_MAX", 2), ("MAINTAINING_S", 0.0)])
-def test_what_takes_longer_than_a_request_is_done_in_portions(site, monkeypatch, limit, value, dry):
-    monkeypatch.setattr(batches, "PATRONS_PER_BATCH", 2)
+@pytest.mark.parametrize("bound", ["PATRONS_PER_BATCH", "STEPS_PER_BATCH"])
+def test_what_takes_longer_than_a_request_is_done_in_portions(
+    site, monkeypatch, bound, limit, value, dry
+):
+    monkeypatch.setattr(batches, bound, 2)
     monkeypatch.setattr(maintenance, limit, value)
     portions = [maintain(site, at=DAY, dry_run=dry).json]
     if not dry:

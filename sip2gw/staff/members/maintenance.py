@@ -138,13 +138,17 @@ async def maintain_portion(
 async def _batches(
     store: Library, occasion: Occasion, after: str = "", *, dry_run: bool
 ) -> AsyncGenerator[tuple[str, Sequence[Maintained]], None]:
-    """What was done, or would be, and the last patron that was looked at."""
-    for batch in store.maintenance_batches(occasion, after):
+    """What was done, or would be, and the last patron that was looked at.
+
+    Others in this loop have their turn meanwhile: it only waits, for a thread that decides or for
+    the store.
+    """
+    planned = store.maintenance_batches(occasion, after)
+    while (batch := await asyncio.to_thread(next, planned, None)) is not None:
         done = batch.maintained
         if done and not dry_run:
             done = await store.maintain_memberships(occasion, batch.after, batch.last)
         yield batch.last, done
-        await asyncio.sleep(0)  # others in this loop have their turn
 
 
 def step_json(step: Step, currency: str) -> StepJson:

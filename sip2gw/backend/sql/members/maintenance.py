@@ -3,6 +3,7 @@
 A run goes through all patrons in batches. It looks at each in one moment of the store, and only
 where there is something to do it gathers and decides again, inside the write transaction. So it can
 be killed at any time and run on several hosts at once: whoever comes second finds nothing to do.
+A batch is short, because payments wait while it is written.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from sip2gw.policy.members.memberships import ENDED, maintain
 
 PATRONS_PER_BATCH = 500
 """Others may write in between."""
+STEPS_PER_BATCH = 200
+"""A batch ends with the patron who brings it to so many: one may have years to make up."""
 
 _BATCH_END = """
     SELECT MAX(id) FROM (SELECT id FROM patron WHERE id > ? ORDER BY id LIMIT ?) portion"""
@@ -91,40 +94,56 @@ class Batch:
 
     after: str
     last: str
-    patrons: int
-    """How many were looked at."""
     maintained: tuple[Maintained, ...]
 
 
 def batches(connection: Connection, occasion: Occasion, after: str = "") -> Iterator[Batch]:
-    """What `occasion` would do, for all patrons after `after` by id; nothing is changed."""
-    while True:
-        last = connection.execute(_BATCH_END, (after, PATRONS_PER_BATCH)).fetchone()[0]
-        if last is None:
-            return
-        yield _decide(connection, occasion, after, last)
-        after = last
+    """What `occasion` would do, for all patrons after `after` by id; nothing is changed.
+
+    Nobody behind a batch is decided on before the next one is taken.
+    """
+    while (last := _end_of_batch(connection, after)) is not None:
+        done, steps = list[Maintained](), 0
+        for one in _decided(connection, occasion, after, last):
+            done.append(one)
+            steps += len(one.steps)
+            if steps >= STEPS_PER_BATCH:
+                yield Batch(after, one.before.id, tuple(done))
+                after, done, steps = one.before.id, [], 0
+        if after != last:
+            yield Batch(after, last, tuple(done))
+            after = last
+
+
+def _end_of_batch(connection: Connection, after: str) -> str | None:
+    """The last patron whom a batch may have; None: nobody comes after `after`."""
+    last: str | None = connection.execute(_BATCH_END, (after, PATRONS_PER_BATCH)).fetchone()[0]
+    return last
 
 
 def apply(
     connection: Connection, occasion: Occasion, after: str, last: str
 ) -> WriteResult[tuple[Maintained, ...]]:
     """Do what is to be done for the patrons after `after`, up to `last`."""
-    done = _decide(connection, occasion, after, last).maintained
+    done = tuple(_decided(connection, occasion, after, last))
     _write(connection, occasion, done)
     return WriteResult(done, [one.before.id for one in done])
 
 
-def _decide(connection: Connection, occasion: Occasion, after: str, last: str) -> Batch:
+def _decided(
+    connection: Connection, occasion: Occasion, after: str, last: str
+) -> Iterator[Maintained]:
+    """Those who need something, by id; each is decided on when it is taken."""
     known = {it.code: it for it in memberships.definitions(connection)}
     given = _given(connection, after, last)
-    members = _members(connection, occasion, after, last, given)
-    results = (maintain(member, known, occasion.day, occasion.zone) for member in members)
+    members = {it.id: it for it in _members(connection, occasion, after, last, given)}
     expiring = _expiring(connection, occasion, after, last, given)
-    everybody = [_with_steps(one, expiring.pop(one.before.id, ())) for one in results]
-    others = (Maintained(Member(it), Member(it), tuple(steps)) for it, steps in expiring.items())
-    needed = (one for one in (*everybody, *others) if one.steps or one.forgets_limit_alert)
-    return Batch(after, last, len(members), tuple(needed))
+    for patron_id in sorted({*members, *expiring}):
+        member = members.get(patron_id) or Member(patron_id)
+        one = maintain(member, known, occasion.day, occasion.zone)
+        one = _with_steps(one, expiring.get(patron_id, ()))
+        if one.steps or one.forgets_limit_alert:
+            yield one
 
 
 def _with_steps(one: Maintained, more: Sequence[Step]) -> Maintained:
