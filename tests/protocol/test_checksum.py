@@ -92,6 +92,7 @@ def test_b8_a_damaged_checksum_is_a_wrong_one(frame: bytes, body: bytes, sequenc
     found = split_trailer(frame)
     assert (found.body, found.sequence, found.has_checksum) == (body, sequence, True)
     assert not checksum_matches(found.summed, found.digits)
+    assert not character_checksum_matches(found.summed.decode("latin-1"), found.digits)
 
 
 @given(st.binary(max_size=40), st.sampled_from([b"0", b"3", b"9"]))
