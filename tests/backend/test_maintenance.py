@@ -510,11 +510,12 @@ async def told_of_badges(library: Library, occasion: Occasion, *, dry: bool = Fa
     return [step for one in done for step in one.steps if step.rule is Rule.BADGE_EXPIRES]
 
 
+@pytest.mark.parametrize(("bound", "most"), [("PATRONS_PER_BATCH", 2), ("STEPS_PER_BATCH", 1)])
 async def test_c162_holders_get_one_notice_before_a_badge_ends(
-    members: Library, monkeypatch: pytest.MonkeyPatch
+    members: Library, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
     """B65: whether they have a membership or not, by the badge's own last day or the holder's."""
-    monkeypatch.setattr(maintenance, "PATRONS_PER_BATCH", 2)
+    monkeypatch.setattr(maintenance, bound, most)
     assert load(members, *BADGES).errors == ()
     planned = await told_of_badges(members, early(14), dry=True)
     assert outbox(members) == []
