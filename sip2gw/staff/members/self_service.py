@@ -80,6 +80,8 @@ async def propose(
 ) -> Relationship:
     """Let `patron` authorise the holder of `card`; in force once that one has confirmed (B50).
 
+    What is already so stays; with other functions it is replaced, and waits for a new yes.
+
     Raises:
         TooManyGuessesError: nothing was looked at.
         RefusedError: nobody has that card and birth date, or the library's rules forbid it.
@@ -112,16 +114,24 @@ async def _count(store: Library, config: Config, names: list[str], now: datetime
             raise TooManyGuessesError(wait)
 
 
-async def confirm(store: Library, patron: PatronRecord, giver: str) -> Relationship:
+async def confirm(
+    store: Library, patron: PatronRecord, giver: str, seen: frozenset[str] | None = None
+) -> Relationship:
     """Put in force what `giver` wants to let `patron` do (B50).
+
+    Args:
+        store: has the authorisation.
+        patron: who says yes.
+        giver: the id of the one who gives it.
+        seen: the functions that `patron` says yes to; None: whatever it is now.
 
     Raises:
         NotFoundError: there is no such authorisation.
-        RefusedError: it was not `giver` who proposed it.
+        RefusedError: it was not `giver` who proposed it, or it has other functions than `seen`.
     """
     _insist_on(store, patron, giver, patron.id)
     return await store.confirm_relationship(
-        RelationshipType.AUTHORISATION, giver, patron.id, by=patron.id
+        RelationshipType.AUTHORISATION, giver, patron.id, by=patron.id, seen=seen
     )
 
 
