@@ -5,6 +5,7 @@ Nothing here says anything about another patron but what both have agreed on.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Literal
 
 from fastapi import Path
@@ -120,7 +121,8 @@ def propose_authorisation(asked: Asks, patron: PatronId, wanted: Proposal) -> Re
             )
         )
     except TooManyGuessesError as error:
-        raise too_fast(error.wait.total_seconds()) from None
+        # Who waits so long is not refused again for a part of a second.
+        raise too_fast(ceil(error.wait.total_seconds()), str(error)) from None
     return relationship_json(proposed)
 
 
