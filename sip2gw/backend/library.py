@@ -102,7 +102,7 @@ def _written(
         def run(connection: Connection) -> WriteResult[T]:
             done = ready(connection, *args, **kwargs)
             if touched is not None:
-                touched.update(done.touched, done.fees, done.changes)
+                touched.patrons.update(done.touched, done.fees, done.changes)
             return done
 
         return await store.write(run)

@@ -232,10 +232,15 @@ class Patron:
         document: RelationshipJson = self._client.ask("POST", path, wanted).document
         return document
 
-    def confirm(self, giver: str) -> RelationshipJson:
-        """Say yes to what another wants to let the patron do."""
+    def confirm(self, giver: str, functions: Iterable[str] | None = None) -> RelationshipJson:
+        """Say yes to what another wants to let the patron do: to `functions`, which the patron saw.
+
+        Raises:
+            ConflictError: the other has proposed something else by now, or not proposed it.
+        """
         path = self._at("authorisations", "from", giver, "confirm")
-        document: RelationshipJson = self._client.ask("POST", path).document
+        seen = None if functions is None else {"functions": sorted(functions)}
+        document: RelationshipJson = self._client.ask("POST", path, seen).document
         return document
 
     def renounce(self, giver: str) -> None:

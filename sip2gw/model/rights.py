@@ -55,7 +55,8 @@ class Act:
     action: str
     """The words of the command that does it; the same by REST."""
     object: str = ""
-    """The payment, message, terminal or token that it is about, by its id or name."""
+    """The payment, message, terminal or token that it is about, by its id or name; for what patrons
+    agree on, also the functions and who acts."""
     patron: str = ""
     """The id, or any card, of the patron that it is about."""
     address: str = ""

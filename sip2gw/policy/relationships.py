@@ -122,13 +122,30 @@ def addition_problems(
     return problems
 
 
-def confirmation_problem(relation: Relationship, patron_id: str) -> str | None:
+def is_already_so(stored: Relationship, wanted: Relationship) -> bool:
+    """Whether a party proposes with `wanted` what is `stored`, so that it stays as it is (B50).
+
+    A website may repeat a request whose answer was lost; that takes nothing away. What waits is the
+    same only if the same one proposed it: what staff have left open, a party may yet propose.
+    """
+    if wanted.proposed_by is Proposer.STAFF or stored.key != wanted.key:
+        return False
+    is_known = stored.confirmed or stored.proposed_by is wanted.proposed_by
+    return is_known and stored.functions == wanted.functions
+
+
+def confirmation_problem(
+    relation: Relationship, patron_id: str, seen: frozenset[str] | None = None
+) -> str | None:
     """Why `patron_id`, one of the two, may not put `relation` in force alone; None: they may (B50).
 
     Only the other party says yes to what one of them has proposed. What staff have left unconfirmed
     was proposed by neither, so neither can consent for the other: staff confirm it. To confirm what
-    is in force changes nothing.
+    is in force changes nothing. A yes is to the functions that were `seen`; None: to any.
     """
+    if seen is not None and seen != relation.functions:
+        now = " and ".join(sorted(relation.functions))
+        return f"it is something else now: {now}; look again, and say yes to that"
     if relation.confirmed:
         return None
     if relation.proposed_by is Proposer.STAFF:

@@ -24,7 +24,8 @@ class Action(NamedTuple):
     patron: str = ""
     """The parameter that names a patron, by id or any card."""
     object: str = ""
-    """The parameter that names what else it is about: an id or a code, nothing that tells more."""
+    """The parameter that names what else it is about: an id or a code, nothing that tells more.
+    What only the work finds out, it notes itself (`note_object`)."""
 
     @property
     def is_audited(self) -> bool:

@@ -122,12 +122,12 @@ def audited(
         try:
             yield
         except refused:
-            run(store.end_audit_entry(entry, "refused", ()))
+            run(store.end_audit_entry(entry, "refused", (), touched.object))
             raise
         except Exception:
-            run(store.end_audit_entry(entry, "failed", touched))
+            run(store.end_audit_entry(entry, "failed", touched.patrons, touched.object))
             raise
-        run(store.end_audit_entry(entry, "done", touched))
+        run(store.end_audit_entry(entry, "done", touched.patrons, touched.object))
 
 
 def listed(entries: Iterator[AuditEntry], zone: tzinfo) -> Iterator[AuditJson]:

@@ -68,6 +68,9 @@ def test_patrons_act_for_themselves(site):
     assert bob.confirm("P1")["confirmed"]
     ann.withdraw("P2")
     ann.propose("P2", date(1980, 1, 1), ["pay"])
+    with pytest.raises(shipped.ConflictError, match="something else now"):
+        bob.confirm("P1", ["pay", "renew"])
+    assert bob.confirm("P1", ["pay"])["confirmed"]
     bob.renounce("P1")
     assert list(ann.authorisations()) == []
     assert ann.accept_house_rules() == {

@@ -28,6 +28,7 @@ from sip2gw.policy.relationships import (
     addition_problems,
     children_of,
     confirmation_problem,
+    is_already_so,
     is_born_on,
     may_renew_for,
     payable_accounts,
@@ -84,6 +85,43 @@ def test_b50_the_other_party_says_yes(proposed_by, by_authoriser, by_authorised)
     relation = replace(CARLA_PAYS_FOR_BERT, confirmed=False, proposed_by=proposed_by)
     assert confirmation_problem(relation, "BERT") == by_authoriser
     assert confirmation_problem(relation, "CARLA") == by_authorised
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_b50_the_yes_is_to_what_was_seen(confirmed):
+    """The authoriser may have proposed more in the meantime."""
+    both = frozenset({"pay", "renew"})
+    relation = replace(
+        CARLA_PAYS_FOR_BERT, functions=both, confirmed=confirmed, proposed_by=Proposer.FROM
+    )
+    assert confirmation_problem(relation, "CARLA", both) is None
+    assert confirmation_problem(relation, "CARLA", frozenset({"pay"})) == (
+        "it is something else now: pay and renew; look again, and say yes to that"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stored", "stays"),
+    [
+        ({"proposed_by": Proposer.FROM, "confirmed": True}, True),
+        ({"proposed_by": Proposer.FROM, "confirmed": False}, True),
+        # Staff made it, and it is in force: a proposal would only take it away.
+        ({"proposed_by": Proposer.STAFF, "confirmed": True}, True),
+        ({"proposed_by": Proposer.STAFF, "confirmed": False}, False),
+        ({"proposed_by": Proposer.TO, "confirmed": False}, False),
+        ({"proposed_by": Proposer.FROM, "functions": frozenset({"pay", "renew"})}, False),
+        ({"proposed_by": Proposer.FROM, "to_id": "DORA"}, False),
+    ],
+)
+def test_b50_who_proposes_again_what_is_already_so_changes_nothing(stored, stays):
+    wanted = replace(CARLA_PAYS_FOR_BERT, confirmed=False, proposed_by=Proposer.FROM)
+    assert is_already_so(replace(CARLA_PAYS_FOR_BERT, **stored), wanted) is stays
+
+
+def test_b50_staff_may_take_the_same_out_of_force():
+    """`relationship add --unconfirmed` means what it says."""
+    unconfirmed = replace(CARLA_PAYS_FOR_BERT, confirmed=False)
+    assert not is_already_so(CARLA_PAYS_FOR_BERT, unconfirmed)
 
 
 @pytest.mark.parametrize("proposed_by", Proposer)

@@ -20,6 +20,7 @@ _ADD = f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  
 _PATRON = """
     SELECT id FROM patron WHERE id = ? AND merged_into IS NULL
     UNION SELECT patron_id FROM card WHERE number = ?"""
+_ABOUT = "UPDATE audit SET object = ? WHERE id = ? AND outcome = 'begun'"
 _END = "UPDATE audit SET outcome = ? WHERE id = ? AND outcome = 'begun'"
 _ALSO = f"""
     INSERT INTO audit ({_COLUMNS})
@@ -65,10 +66,19 @@ def _patron(connection: Connection, number: str) -> str | None:
 
 
 def end_entry(
-    connection: Connection, entry_id: str, outcome: AuditOutcome, touched: Collection[str]
+    connection: Connection,
+    entry_id: str,
+    outcome: AuditOutcome,
+    touched: Collection[str],
+    about: str = "",
 ) -> None:
-    """Write down what became of a change, and which other patrons it touched: all or nothing."""
+    """Write down what became of a change, and which other patrons it touched: all or nothing.
+
+    `about` is its object, if that was not known when it began.
+    """
     connection.execute("BEGIN")
+    if about:
+        connection.execute(_ABOUT, (about, entry_id))
     connection.execute(_END, (outcome, entry_id))
     for patron_id in sorted(touched):
         connection.execute(_ALSO, (new_id(), patron_id, entry_id, patron_id))

@@ -18,6 +18,7 @@ from sip2gw.policy.relationships import (
     RelationshipRules,
     addition_problems,
     confirmation_problem,
+    is_already_so,
 )
 
 
@@ -26,7 +27,8 @@ def add(
 ) -> WriteResult[Relationship]:
     """Make `wanted`, whose parties are named by any of their cards (B49).
 
-    One of the same type between the same two is replaced.
+    One of the same type between the same two is replaced, unless a party proposes what is already
+    so: then it is returned as it is (B50).
 
     Raises:
         RefusedError: an unknown card, or a rule of form, structure or membership.
@@ -41,6 +43,9 @@ def add(
             doubles(connection, (party.id for party in parties)),
         )
         raise RefusedError("; ".join(dict.fromkeys(problems)))
+    same = next((known for known in stored if is_already_so(known, relation)), None)
+    if same is not None:
+        return _done(same)
     connection.execute(queries.REMOVE_RELATIONSHIP, relation.key)
     connection.execute(queries.ADD_RELATIONSHIP, relationship_row(relation))
     return _done(relation)
@@ -52,6 +57,7 @@ def confirm(
     from_card: str,
     to_card: str,
     by: str | None = None,
+    seen: frozenset[str] | None = None,
 ) -> WriteResult[Relationship]:
     """Put an unconfirmed relationship in force; a confirmed one stays (B50).
 
@@ -61,16 +67,17 @@ def confirm(
         from_card: any card of the head or authoriser.
         to_card: any card of the child or authorised person.
         by: the id of the party who confirms it; None: staff do.
+        seen: the functions that this party says yes to; None: those that it has.
 
     Raises:
         NotFoundError: there is none.
-        RefusedError: it is not for this party to confirm it.
+        RefusedError: it is not for this party to confirm it, or it has other functions.
     """
     wanted = _resolved(connection, Relationship(kind, from_card, to_card))
     stored = [one for one in _of_patron(connection, wanted.from_id) if one.key == wanted.key]
     if not stored:
         raise _no_such(wanted)
-    problem = None if by is None else confirmation_problem(stored[0], by)
+    problem = None if by is None else confirmation_problem(stored[0], by, seen)
     if problem is not None:
         raise RefusedError(problem)
     connection.execute(queries.CONFIRM_RELATIONSHIP, wanted.key)

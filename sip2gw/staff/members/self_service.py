@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import TypedDict
 
 from sip2gw.backend.base import NotFoundError, RefusedError
+from sip2gw.backend.touched import note_object
 from sip2gw.model import Proposer, Relationship, RelationshipType
 from sip2gw.model.support import AUTOMATIC_TYPE, EventKind, SupportFilter
 from sip2gw.policy.relationships import is_born_on
@@ -33,8 +34,9 @@ class TooManyGuessesError(RefusedError):
     """So many wrong cards or birth dates that no more are looked at for a while."""
 
     def __init__(self, wait: timedelta) -> None:
-        super().__init__("too many wrong cards or birth dates; try again later")
+        super().__init__("too many wrong cards or birth dates")
         self.wait = wait
+        """How long nothing more is looked at."""
 
 
 class AnswerJson(TypedDict):
@@ -80,16 +82,19 @@ async def propose(
 ) -> Relationship:
     """Let `patron` authorise the holder of `card`; in force once that one has confirmed (B50).
 
+    What is already so stays; with other functions it is replaced, and waits for a new yes.
+
     Raises:
-        TooManyGuessesError: nothing was looked at.
+        TooManyGuessesError: the birth date was not looked at.
         RefusedError: nobody has that card and birth date, or the library's rules forbid it.
     """
-    counted = [f"self by {patron.id}", f"self about {card}"]
-    await _count(store, config, counted, now)
     other = await store.find_by_card(card)
+    by = f"self by {patron.id}"
+    about = f"self about {card if other is None else other.id}"
+    await _count(store, config, by, about, now)
     if other is None or not is_born_on(other, birth_date):
         raise RefusedError("no patron has this card and this birth date; look at both again")
-    for name in counted:
+    for name in (by, about):
         await store.return_guess(name)
     wanted = Relationship(
         RelationshipType.AUTHORISATION,
@@ -99,30 +104,53 @@ async def propose(
         confirmed=False,
         proposed_by=Proposer.FROM,
     )
+    _note(wanted, patron)
     return await add_relationship(store, config, wanted, now)
 
 
-async def _count(store: Library, config: Config, names: list[str], now: datetime) -> None:
-    """Count a try before it is judged, so that many at once are not more than allowed."""
+async def _count(store: Library, config: Config, by: str, about: str, now: datetime) -> None:
+    """Count a try before it is judged, so that many at once are not more than allowed.
+
+    Who must wait counts nothing about others, and whom others keep from trying has not tried.
+    """
+    await _count_one(store, config, by, now)
+    try:
+        await _count_one(store, config, about, now)
+    except TooManyGuessesError:
+        await store.return_guess(by)
+        raise
+
+
+async def _count_one(store: Library, config: Config, name: str, now: datetime) -> None:
     security = config.security
-    wait = timedelta(minutes=security.pin_lock_min)
-    for name in names:
-        made = await store.record_guess(name, now, security.pin_failures_max + 1, now + wait)
-        if made is None or made > security.pin_failures_max:
-            raise TooManyGuessesError(wait)
+    until = now + timedelta(minutes=security.pin_lock_min)
+    made = await store.record_guess(name, now, security.pin_failures_max + 1, until)
+    if made is None or made > security.pin_failures_max:
+        (counted,) = await store.failed_pins([name])
+        raise TooManyGuessesError((counted.locked_until or until) - now)
 
 
-async def confirm(store: Library, patron: PatronRecord, giver: str) -> Relationship:
+async def confirm(
+    store: Library, patron: PatronRecord, giver: str, seen: frozenset[str] | None = None
+) -> Relationship:
     """Put in force what `giver` wants to let `patron` do (B50).
+
+    Args:
+        store: has the authorisation.
+        patron: who says yes.
+        giver: the id of the one who gives it.
+        seen: the functions that `patron` says yes to; None: whatever it is now.
 
     Raises:
         NotFoundError: there is no such authorisation.
-        RefusedError: it was not `giver` who proposed it.
+        RefusedError: it was not `giver` who proposed it, or it has other functions than `seen`.
     """
     _insist_on(store, patron, giver, patron.id)
-    return await store.confirm_relationship(
-        RelationshipType.AUTHORISATION, giver, patron.id, by=patron.id
+    confirmed = await store.confirm_relationship(
+        RelationshipType.AUTHORISATION, giver, patron.id, by=patron.id, seen=seen
     )
+    _note(confirmed, patron)
+    return confirmed
 
 
 async def withdraw(store: Library, patron: PatronRecord, giver: str, holder: str) -> None:
@@ -137,9 +165,17 @@ async def withdraw(store: Library, patron: PatronRecord, giver: str, holder: str
 
 def _insist_on(store: Library, patron: PatronRecord, giver: str, holder: str) -> None:
     """Look among the patron's own, by id: other cards are not even looked up."""
-    wanted = RelationshipType.AUTHORISATION, giver, holder
-    if all(one.key != wanted for one in authorisations_of(store, patron.id)):
-        raise NotFoundError(NO_SUCH)
+    for one in authorisations_of(store, patron.id):
+        if (one.from_id, one.to_id) == (giver, holder):
+            _note(one, patron)
+            return
+    raise NotFoundError(NO_SUCH)
+
+
+def _note(relation: Relationship, by: PatronRecord) -> None:
+    """Have the audit log say who agreed to what, or ended it: both patrons have that line."""
+    functions = ",".join(sorted(relation.functions))
+    note_object(f"authorisation {relation.from_id} {relation.to_id} {functions} by {by.id}")
 
 
 # Customer support -------------------------------------------------------------------------------

@@ -68,12 +68,10 @@ def unauthorized(detail: str, error: str = "") -> ProblemError:
     return ProblemError(401, detail, headers={"www-authenticate": challenge})
 
 
-def too_fast(seconds: float) -> ProblemError:
-    """Too many requests; the next one is answered after so many seconds."""
+def too_fast(seconds: float, why: str = "too many requests") -> ProblemError:
+    """Too many of something; the next one is answered after so many seconds."""
     wait = str(max(1, round(seconds)))
-    return ProblemError(
-        429, f"too many requests; try again in {wait} s", headers={"retry-after": wait}
-    )
+    return ProblemError(429, f"{why}; try again in {wait} s", headers={"retry-after": wait})
 
 
 def unavailable(detail: str) -> ProblemError:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from sip2gw.model import Relationship, RelationshipType
 from sip2gw.staff.members.relationships import RelationshipJson, add_relationship, relationship_json
@@ -20,6 +26,17 @@ Kind = Annotated[RelationshipType, Path(description="What it is.")]
 _FAMILIES_FIRST = {RelationshipType.HEAD_OF_FAMILY: "0", RelationshipType.AUTHORISATION: "1"}
 
 
+def _each_once(value: object, read: ValidatorFunctionWrapHandler) -> frozenset[str]:
+    functions: frozenset[str] = read(value)
+    if isinstance(value, list) and len(functions) < len(value):
+        raise ValueError("name each function once")
+    return functions
+
+
+EachOnce = WrapValidator(_each_once)
+"""A list that names one twice is refused, as its description says."""
+
+
 class NewRelationship(BaseModel):
     """A relationship between the holders of two cards."""
 
@@ -30,6 +47,7 @@ class NewRelationship(BaseModel):
     to_card: Annotated[Number, Field(alias="to", description="Child or authorised person.")]
     functions: Annotated[
         frozenset[Literal["renew", "pay"]],
+        EachOnce,
         Field(description="What an authorisation allows.", examples=[["pay"]]),
     ] = frozenset()
     confirmed: Annotated[bool, Field(description="False: not in force until staff confirm it.")] = (

@@ -5,6 +5,7 @@ Nothing here says anything about another patron but what both have agreed on.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Literal
 
 from fastapi import Path
@@ -26,12 +27,21 @@ from sip2gw.web.api.paging import Cursor, Limit, Page, page
 from sip2gw.web.api.problems import too_fast
 from sip2gw.web.api.resource import Asks, Resources
 from sip2gw.web.api.resources.desk.support import Code
+from sip2gw.web.api.resources.members.relationships import EachOnce
 
 resources = Resources("self")
 
 Other = Annotated[
     str,
     Path(max_length=NUMBER_CHARACTERS_MAX, description="The other, by the id in the list."),
+]
+
+
+Functions = Annotated[
+    frozenset[Literal["renew", "pay"]],
+    Field(min_length=1),
+    EachOnce,
+    Field(examples=[["pay"]]),
 ]
 
 
@@ -50,10 +60,18 @@ class Proposal(BaseModel):
         ),
     ]
     birth_date: Annotated[Day, Field(description="Theirs.", examples=["1984-05-23"])]
+    functions: Annotated[Functions, Field(description="What they may do.")]
+
+
+class Consent(BaseModel):
+    """What a patron says yes to."""
+
+    model_config = ConfigDict(extra="forbid")
+
     functions: Annotated[
-        frozenset[Literal["renew", "pay"]],
-        Field(description="What they may do.", examples=[["pay"]]),
-    ]
+        Functions | None,
+        Field(description="What the patron saw: 409 if it is something else now."),
+    ] = None
 
 
 class OwnQuestion(BaseModel):
@@ -84,9 +102,10 @@ def _key(relation: Relationship) -> tuple[str, str]:
 def propose_authorisation(asked: Asks, patron: PatronId, wanted: Proposal) -> RelationshipJson:
     """Let the patron authorise another, whose card and birth date they know.
 
-    It is in force once the other has confirmed it. 409 says why it cannot be; a card that nobody
-    has and a wrong birth date are the same. 429 after too many of them, by this patron or about
-    this card.
+    It is in force once the other has confirmed it. Other functions than before end what was in
+    force at once, and wait for a new yes; the same ones change nothing. 409 says why it cannot be;
+    a card that nobody has and a wrong birth date are the same. 429 after too many of them, by this
+    patron or about this card's holder.
     """
     whose = asked.run(find_patron(asked.store, patron))
     try:
@@ -102,18 +121,24 @@ def propose_authorisation(asked: Asks, patron: PatronId, wanted: Proposal) -> Re
             )
         )
     except TooManyGuessesError as error:
-        raise too_fast(error.wait.total_seconds()) from None
+        # Who waits so long is not refused again for a part of a second.
+        raise too_fast(ceil(error.wait.total_seconds()), str(error)) from None
     return relationship_json(proposed)
 
 
 @resources.post("/self/{patron}/authorisations/from/{other}/confirm", "self confirm")
-def confirm_authorisation(asked: Asks, patron: PatronId, other: Other) -> RelationshipJson:
+def confirm_authorisation(
+    asked: Asks, patron: PatronId, other: Other, consent: Consent | None = None
+) -> RelationshipJson:
     """Let the patron say yes to what the other wants to let them do. It is in force from now on.
 
-    409 if it was not the other who proposed it: what staff have left open, staff confirm.
+    Send the `functions` that the patron saw: the other may have proposed more since. 409 if they
+    are others now, or if it was not the other who proposed it: what staff have left open, staff
+    confirm.
     """
     whose = asked.run(find_patron(asked.store, patron))
-    return relationship_json(asked.run(self_service.confirm(asked.store, whose, other)))
+    seen = consent.functions if consent is not None else None
+    return relationship_json(asked.run(self_service.confirm(asked.store, whose, other, seen)))
 
 
 @resources.delete("/self/{patron}/authorisations/from/{other}", "self withdraw", status=204)
