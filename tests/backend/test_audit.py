@@ -15,6 +15,7 @@ from orders import decided_by
 from sip2gw.backend.base import BackendError, NotFoundError, RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.backend.staff.answered import Answered
+from sip2gw.backend.touched import note_object
 from sip2gw.model.rights import Act, Role, Token
 from sip2gw.staff.audit import audited
 from sip2gw.staff.forgetting import MAINTENANCE
@@ -75,6 +76,19 @@ async def test_a_change_says_what_became_of_it(
     with pytest.raises(type(error)), audited(run, library, CHANGE):
         fail()
     assert log(library) == [("ann", "payment undo", "", outcome)]
+
+
+@pytest.mark.parametrize("error", [RefusedError("no"), KeyError(1)])
+async def test_what_a_change_says_of_itself_is_kept_even_if_it_ends_badly(
+    library: Library, error: Exception
+) -> None:
+    def fail() -> None:
+        note_object("Y2")
+        raise error
+
+    with pytest.raises(type(error)), audited(run, library, CHANGE):
+        fail()
+    assert [one.act.object for one in library.audit_entries()] == ["Y2"]
 
 
 async def test_what_is_killed_under_way_has_no_known_end(library: Library) -> None:

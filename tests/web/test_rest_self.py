@@ -116,6 +116,17 @@ def test_the_audit_log_proves_who_said_yes_to_what(site):
     )
 
 
+def test_the_audit_log_has_what_was_confirmed_and_not_what_was_there_before(site, monkeypatch):
+    """B83: Ann proposes more just as Bob says yes to whatever it is."""
+    propose(site)
+    before = list(self_service.authorisations_of(site.desk.store, "P2"))
+    propose(site, functions=["pay", "renew"])
+    monkeypatch.setattr(self_service, "authorisations_of", lambda *_: before)
+    ask(site, "POST", "/P2/authorisations/from/P1/confirm")
+    confirmed = {row[1] for row in noted(site) if row[0] == "self confirm"}
+    assert confirmed == {"authorisation P1 P2 pay,renew by P2"}
+
+
 def test_the_audit_log_says_what_was_refused_and_keeps_no_number_that_was_typed(site):
     """B83: somebody may have typed a PIN in the place of a card."""
     propose(site, card="1234")
