@@ -19,6 +19,7 @@ from sip2gw.web.api.app import application, description
 
 UNREADABLE = b'{"detail": "the body is no JSON in UTF-8, or nests too deeply"}'
 IDS = dict.fromkeys(("payment", "unsure", "export", "review", "message"), "17")
+GUESSED = b'{"detail":"too many wrong cards or birth dates; try again in 900 s"}'
 INVALID = b'{"detail": "...", "problems": [{"where": "body.pin", "problem": "..."}]}'
 
 
@@ -54,6 +55,7 @@ def found(described: dict[str, Any], role: Role | None, said: tuple[str, str, in
         (Role.STAFF, "GET", "/patrons/1001", 500, b"{}"),
         (Role.STAFF, "GET", "/patrons/1001", 503, b"{}"),
         (Role.STAFF, "GET", "/patrons/1001", 401, b"{}"),
+        (Role.STAFF, "GET", "/patrons/1001", 429, b"{}"),
         (Role.STAFF, "GET", "/patrons/1001", 200, json.dumps({"pin": PIN}).encode()),
     ],
 )
@@ -72,6 +74,7 @@ def test_what_must_not_be_answered_is_a_fault(described, role, method, path, sta
         (Role.VIEW, "GET", "/badges", 200, b"{}"),
         (Role.ADMIN, "GET", "/patrons/1001", 200, b"{}"),
         (Role.STAFF, "PUT", "/patrons/1001/pin", 422, INVALID),
+        (Role.SELF, "POST", "/self/1001/authorisations", 429, GUESSED),
     ],
 )
 def test_what_may_be_answered_is_none(described, role, method, path, status, body):
