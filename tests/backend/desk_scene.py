@@ -47,7 +47,7 @@ AFRESH = {"11 afresh", "09 afresh", "29 afresh", "15+ afresh", "15- afresh", "15
 Clock = Callable[[datetime, int], datetime]
 """What a terminal takes for the time, and how often it was set wrong until then."""
 
-RIGHT: Clock = lambda now, jumps: now  # noqa: E731
+RIGHT: Clock = lambda now, jumps: now  # noqa: E731 -- with its type
 ODD_CLOCKS: Mapping[str, Clock] = {
     "constant": lambda now, jumps: NOW,
     "coarse": lambda now, jumps: now.replace(second=0),

@@ -42,4 +42,5 @@ def unseal(data: bytes) -> PatronRecord:
 def _decoder() -> msgspec.msgpack.Decoder[Any]:
     # Its module is not looked at before: most gateways have one process, and unseal nothing.
     hints = get_type_hints(PatronRecord)
+    # A type that is made here, so that a type checker does not know it.
     return msgspec.msgpack.Decoder(tuple[tuple(hints[name] for name in _NAMES)])  # type: ignore[misc]
