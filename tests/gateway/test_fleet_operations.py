@@ -313,7 +313,31 @@ async def test_a_trace_ends_with_its_time_for_all(fleet):
     await fleet.peer.ask(Trace("kiosk-1", seconds=0.01))
     await fleet.house.until(lambda: isinstance(fleet.peer.told[-1], TraceEnded))
     assert fleet.peer.told[-1] == TraceEnded("seconds", 0)
-    assert fleet.desks[0].traced.seconds > 0.5  # it ends here first
+
+
+async def test_a_trace_ends_here_before_it_ends_at_a_worker(fleet):
+    await fleet.peer.ask(Trace("kiosk-1", seconds=60))
+    assert 60 < fleet.desks[0].traced.seconds < 61.5
+
+
+async def test_a_trace_whose_time_ends_before_its_workers_have_answered_begins_first(fleet):
+    one, other = fleet.desks
+    slow, first = asyncio.get_running_loop().create_future(), one.answer
+    one.answer = lambda request, peer: slow if first(request, peer) else None
+    asking = asyncio.ensure_future(fleet.peer.ask(Trace("kiosk-1")))
+    await fleet.house.until(lambda: other.peer is not None and one.peer is not None)
+    other.shows("early")
+    (trace,) = fleet.operations._traces
+    await fleet.house.until(lambda: len(trace._early) == 1)
+    trace.end("seconds")  # as its timer does
+    assert fleet.peer.told == []
+    slow.set_result(TraceBegan("kiosk-1", 1))
+    await asking
+    await fleet.house.until(lambda: not fleet.operations._traces)
+    began, early, ended = fleet.peer.told
+    assert isinstance(began, TraceBegan)
+    assert early.shown == ["early"]
+    assert ended == TraceEnded("seconds", 0)
 
 
 async def test_a_worker_that_comes_later_takes_part(fleet):

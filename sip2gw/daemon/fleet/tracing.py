@@ -22,6 +22,7 @@ from sip2gw.control.messages import (
 from sip2gw.control.tracing import Peer
 from sip2gw.daemon.fleet.member import Member
 
+_Reason = Literal["seconds", "frames", "stopping"]
 _FRAMES = ("received", "sent")
 
 
@@ -45,20 +46,23 @@ class JointTrace:
         self._over = False
         self._early: list[AnyAnswer] | None = []
         """What came before the peer was told that the trace has begun."""
+        self._early_end: _Reason | None = None
 
     def told(self) -> None:
         """The peer knows that it has begun."""
         early, self._early = self._early or [], None
         for answer in early:
             self._hear(answer)
+        if self._early_end is not None:
+            self.end(self._early_end)
 
     async def join(self, member: Member) -> int:
         """Trace what this worker has of the terminal, too; returns how many lines that is."""
         channel = await member.converse(self._hear)
         remaining = self._until - asyncio.get_running_loop().time()
-        if channel is None or remaining <= 0:
+        if channel is None:
             return 0
-        if self._over:
+        if self._over or remaining <= 0:
             channel.close()
             return 0
         self._channels.append(channel)
@@ -86,9 +90,11 @@ class JointTrace:
         if self._left <= 0:
             self.end("frames")
 
-    def end(self, reason: Literal["seconds", "frames", "stopping"]) -> None:
-        """End it everywhere, and say why."""
-        if not self._over:
+    def end(self, reason: _Reason) -> None:
+        """End it everywhere, and say why; not before the peer knows that it has begun."""
+        if self._early is not None:
+            self._early_end = reason
+        elif not self._over:
             self.stop()
             self.peer.tell(TraceEnded(reason, self._missed_in_all))
 
