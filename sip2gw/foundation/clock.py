@@ -8,15 +8,18 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 
 class Clock:
-    """The wall clock in any zone, and a monotonic one for time-outs; both can be injected."""
+    """The wall clock in any zone, a monotonic one for time-outs, and how long this thread has
+    worked (CPU); all can be injected."""
 
     def __init__(
         self,
         epoch: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.thread_time,
     ) -> None:
         self.epoch = epoch
         self.monotonic = monotonic
+        self.worked = worked
         self._second = -1
         self._log_second = -1
         self._log_prefix = ""

@@ -479,6 +479,28 @@ async def test_a_free_line_is_always_tried_so_a_brown_out_ends():
         await asyncio.gather(first, second)
 
 
+@pytest.mark.parametrize(("worked_s", "refused"), [(1.5, 0), (0.0, 3)])
+async def test_the_time_of_a_crowd_is_not_the_library_systems(worked_s, refused):
+    """An answer lies in the socket while we read what a thousand terminals ask: none of them is
+    refused. If the library system takes as long itself, most are."""
+    async with (
+        HostileLibrary(delay_s=0.01) as library,
+        client_of(library, connections=1, timeout_s=2) as client,
+    ):
+        first = asyncio.create_task(client.status("2100", "a"))
+        early = asyncio.create_task(client.status("2101", "b"))
+        await client.until(lambda: library.asked)
+        client.ahead_s += 1.5
+        client.worked_s += worked_s
+        second = asyncio.create_task(client.status("2102", "c"))
+        await first
+        with pytest.raises(NotAskedError):
+            await early  # has 0.5 s left; the next answer may be read as late as the first
+        crowd = [asyncio.create_task(client.status(f"22{n}", f"{n}")) for n in range(4)]
+        answers = await asyncio.gather(second, *crowd, return_exceptions=True)
+        assert sum(isinstance(answer, NotAskedError) for answer in answers) == refused
+
+
 async def test_lines_that_cannot_be_opened_serve_nobody_who_waits():
     """Of four lines three are refused: one line needs 6 s for an answer, so two can wait."""
     async with HostileLibrary(delay_s=0.01) as library, client_of(library, timeout_s=20) as client:

@@ -30,9 +30,14 @@ class Client(Sip2System):
         self.metrics = Metrics()
         self.ahead_s = 0.0
         """By how much its clock is ahead."""
+        self.worked_s = 100.0
+        """So much has it worked, beside what it really has."""
         self._stream = io.BytesIO()
         self._log = Log(self._stream, Redactor(b"x" * 32))
-        clock = Clock(monotonic=lambda: time.monotonic() + self.ahead_s)
+        clock = Clock(
+            monotonic=lambda: time.monotonic() + self.ahead_s,
+            worked=lambda: time.thread_time() + self.worked_s,
+        )
         super().__init__({"default": account}, self.metrics, clock, self._log)
 
     @property

@@ -161,6 +161,8 @@ class Line(asyncio.Protocol):
         self.opened_at = 0.0
         self.used_at = 0.0
         """When it was last asked."""
+        self.worked_before = 0.0
+        """How long our thread had worked until then, in seconds."""
         self.served_at = 0.0
         """When a terminal last asked."""
         self.has_served = False
@@ -234,10 +236,10 @@ class Line(asyncio.Protocol):
         """Whether it waits for a request."""
         return self.is_ready and self.job is None and not self.is_over
 
-    def send(self, job: Job, now: float) -> None:
+    def send(self, job: Job, now: float, worked_s: float) -> None:
         """Send `job`; its answer goes to the owner."""
         self.job, job.line = job, self
-        self.used_at = now
+        self.used_at, self.worked_before = now, worked_s
         self._resends = 0
         if self._transport is not None:
             self._transport.write(self._client.send_body(job.body, self._checksum))

@@ -150,9 +150,10 @@ class Pool:
         if not self._lines:
             return True
         lines = self._account.connections if now >= self._open_after else len(self._lines)
-        busy_s = min(now - line.used_at for line in self._lines)
-        expected_s = self._pace.expected_s(now, busy_s)
-        return can_wait(len(self._turns), lines, expected_s, self._account.timeout_s)
+        idle_s = now - self._clock.worked()
+        busy_s = min(idle_s - (line.used_at - line.worked_before) for line in self._lines)
+        theirs_s = self._pace.theirs_s(now, busy_s)
+        return can_wait(len(self._turns), lines, theirs_s, self._account.timeout_s)
 
     def _free_line(self, now: float) -> Line | None:
         """The idle line that was used last and is nobody's; else the one that waits longest for
@@ -166,7 +167,7 @@ class Pool:
         if line.lease is not None and line.lease is not job.lease:
             leases.end(line.lease)
         line.served_at = now
-        line.send(job, now)
+        line.send(job, now, self._clock.worked())
 
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits and can be answered in time."""
@@ -186,7 +187,9 @@ class Pool:
         now = self._clock.monotonic()
         took_s = now - line.used_at
         self._figures.answered(job.body, took_s, is_ours=job.is_ours)
-        self._pace.took(took_s, now)
+        # Only who waits wants to know how much of it was ours.
+        ours_s = self._clock.worked() - line.worked_before if self._turns else 0.0
+        self._pace.took(took_s, ours_s, now)
         self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
             line.status = answer
@@ -349,7 +352,7 @@ class Pool:
         body = serialise(request, self._wire)
         job = Job(self, "", body, deadline, typed=True, is_ours=True)
         self._due.append(job)
-        line.send(job, now)
+        line.send(job, now, self._clock.worked())
         return job
 
     def _opened(self, line: Line) -> None:

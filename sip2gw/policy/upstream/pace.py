@@ -5,10 +5,15 @@ Whoever could not be answered in time anyhow is told so at once, and goes up now
 is sent and not answered would be one of which nobody knows whether it was done (C154).
 
 A request that finds a free line always goes up. So it shows when the library system is quick again.
+
+When a thousand terminals ask in one moment, an answer may lie in the socket while we read what they
+ask. That time is ours, and passes with the crowd. So for who waits in the line it does not count;
+only what is sent at the last moment must be read in time, too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 WEIGHT = 0.5
@@ -25,38 +30,51 @@ class Pace:
     """How long the answers of one account take."""
 
     usual_s: float = 0.0
-    """Of the last answers, the newer ones counting more."""
-    seen_at: float = 0.0
+    """Of the last answers until we had read them, the newer ones counting more."""
+    their_usual_s: float = 0.0
+    """The same without the time in which we worked for others."""
+    seen_at: float = -math.inf
     """When the last one came; monotonic."""
 
-    def took(self, seconds: float, now: float) -> None:
-        """An answer took so many seconds. One that never came is the breaker's matter."""
-        before_s = self.usual_s if now - self.seen_at <= FORGOTTEN_AFTER_S else 0.0
-        self.usual_s = before_s + WEIGHT * (seconds - before_s) if before_s else seconds
+    def took(self, seconds: float, ours_s: float, now: float) -> None:
+        """An answer took so many seconds, in which we worked for `ours_s`. One that never came is
+        the breaker's matter."""
+        theirs_s = max(seconds - ours_s, 0.0)
+        if self._is_known(now):
+            self.usual_s += WEIGHT * (seconds - self.usual_s)
+            self.their_usual_s += WEIGHT * (theirs_s - self.their_usual_s)
+        else:
+            self.usual_s, self.their_usual_s = seconds, theirs_s
         self.seen_at = now
 
-    def expected_s(self, now: float, busy_s: float = 0.0) -> float:
-        """How long the next answer will take.
+    def expected_s(self, now: float) -> float:
+        """How long it will take until the next answer is read."""
+        return self.usual_s if self._is_known(now) else 0.0
+
+    def theirs_s(self, now: float, busy_s: float) -> float:
+        """How long the library system will take for the next answer.
 
         Args:
             now: monotonic.
-            busy_s: for so long every line has waited for its answer already.
+            busy_s: for so long every line has waited for its answer already, our work not counted.
         """
-        usual_s = self.usual_s if now - self.seen_at <= FORGOTTEN_AFTER_S else 0.0
-        return max(usual_s, busy_s)
+        return max(self.their_usual_s if self._is_known(now) else 0.0, busy_s)
+
+    def _is_known(self, now: float) -> bool:
+        return now - self.seen_at <= FORGOTTEN_AFTER_S
 
 
-def can_wait(ahead: int, lines: int, expected_s: float, left_s: float) -> bool:
+def can_wait(ahead: int, lines: int, theirs_s: float, left_s: float) -> bool:
     """Whether a request can wait for its turn and still be answered in time.
 
     Args:
         ahead: so many requests wait before it.
         lines: so many are answered at a time.
-        expected_s: how long an answer takes.
+        theirs_s: how long the library system takes for an answer.
         left_s: until its deadline.
     """
-    turn_s = (ahead + 1) / lines * expected_s
-    return turn_s + SAFETY * expected_s <= left_s
+    turn_s = (ahead + 1) / lines * theirs_s
+    return turn_s + SAFETY * theirs_s <= left_s
 
 
 def can_be_sent(expected_s: float, left_s: float) -> bool:
