@@ -10,6 +10,8 @@ which takes ten times as long as what most commands do. Here it is built once, a
 import gc
 from functools import cache
 
+import coverage_of
+import pytest
 import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
@@ -27,7 +29,17 @@ typer.main.get_command = cache(typer.main.get_command)
 typer.testing._get_command = typer.main.get_command  # type: ignore[attr-defined]
 
 
+gc.disable()  # what is made until all tests are found stays
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """When `pytest-cov` measures by now, see to it that only what counts is counted."""
+    coverage_of.count(session)
+
+
 def pytest_collection_finish() -> None:
     """All tests and all modules stay: the collector need not look through them again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,5 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -6,12 +7,18 @@ import pytest
 from once import Once
 from postgres import Server, running_server
 
+from sip2gw.backend.library import Library
 from sip2gw.backend.postgres import PostgresStore
 from sip2gw.backend.sqlite.store import Store
 
 from .library import LIBRARY, load, open_library, open_postgres_library
 
+Furnish = Callable[[Library], Awaitable[None]]
+"""Does something in the small library."""
+
 _stores = Once()
+_templates: dict[Furnish | None, str] = {}
+"""Databases to be copied, by what was done in them; None: nothing."""
 
 
 async def _open(directory: Path, *records: dict[str, Any]) -> Store:
@@ -51,6 +58,57 @@ def library(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def server(request: pytest.FixtureRequest) -> Server | None:
+    """None: on SQLite. A server has a database with the small library."""
+    if request.param == "sqlite":
+        return None
+    request.getfixturevalue("library_template")
+    found: Server = request.getfixturevalue("postgres")
+    return found
+
+
+@pytest.fixture
+async def furnished(
+    server: Server | None, tmp_path: Path
+) -> AsyncIterator[Callable[[Furnish], Awaitable[Library]]]:
+    """Open the small library after something was done in it; that is done once on each database."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(furnish: Furnish) -> Library:
+            store: Library
+            if server is None:
+                store = await _furnished(tmp_path, furnish)
+            else:
+                name = server.make_database(await _template(server, furnish))
+                stack.callback(server.drop_database, name)
+                store = open_postgres_library(server.url(name))
+            stack.push_async_callback(store.close)
+            return store
+
+        yield opened
+
+
+async def _furnished(directory: Path, furnish: Furnish) -> Store:
+    key = f"{furnish.__module__}.{furnish.__qualname__}"
+    if not _stores.give(key, directory):
+        store = await _open(directory, *LIBRARY)
+        await furnish(store)
+        await store.close()
+        _stores.keep(key, directory / "library.db")
+    return open_library(directory)
+
+
+async def _template(server: Server, furnish: Furnish) -> str:
+    if furnish not in _templates:
+        name = server.make_database(_templates[None])
+        store = open_postgres_library(server.url(name))
+        await furnish(store)
+        await store.close()
+        _templates[furnish] = name
+    return _templates[furnish]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def empty_library(request: pytest.FixtureRequest) -> Any:
     """A new store, once on each database."""
     name = "empty_store" if request.param == "sqlite" else "empty_postgres_store"
@@ -71,6 +129,7 @@ def library_template(postgres: Server) -> str:
     store = open_postgres_library(postgres.url(name), role="command")
     assert load(store, *LIBRARY).errors == ()
     run(store.close())
+    _templates[None] = name
     return name
 
 

@@ -103,9 +103,7 @@ def reason_of(result: CirculationResult) -> str:
     return result.refusal.reason
 
 
-@pytest.fixture
-def desk(library: Library) -> Library:
-    """The small library and a few copies more."""
+async def add_copies(library: Library) -> None:
     report = load(
         library,
         {"kind": "item", "id": "N1", "title": "New", "title_id": "T9", "checkout_fee": "1.50"},
@@ -120,6 +118,12 @@ def desk(library: Library) -> Library:
         },
     )
     assert report.errors == ()
+
+
+@pytest.fixture
+async def desk(furnished: Any) -> Library:
+    """The small library and a few copies more."""
+    library: Library = await furnished(add_copies)
     return library
 
 

@@ -105,10 +105,14 @@ MEMBERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
-def members(library: Library) -> Library:
-    """The small library with five members whose periods end on 31 March."""
+async def add_members(library: Library) -> None:
     assert load(library, *MEMBERS).errors == ()
+
+
+@pytest.fixture
+async def members(furnished: Any) -> Library:
+    """The small library with five members whose periods end on 31 March."""
+    library: Library = await furnished(add_members)
     return library
 
 

@@ -71,10 +71,14 @@ DOUBLE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
-def doubled(library: Library) -> Library:
-    """The library with Ann in it twice."""
+async def double(library: Library) -> None:
     assert load(library, *DOUBLE).errors == ()
+
+
+@pytest.fixture
+async def doubled(furnished: Any) -> Library:
+    """The library with Ann in it twice."""
+    library: Library = await furnished(double)
     return library
 
 

@@ -102,16 +102,12 @@ def put(library: Library, patron_id: str, kind: str, cause: str, state: str = "w
             )
 
 
-@pytest.fixture
-async def doubled(library: Library) -> Library:
-    """The library with Ann in it twice."""
+async def double(library: Library) -> None:
     assert load(library, *DOUBLE).errors == ()
-    return library
 
 
-@pytest.fixture
-async def known(doubled: Library) -> Library:
-    """Her record D1 is named everywhere."""
+async def name_everywhere(doubled: Library) -> None:
+    await double(doubled)
     relation = {"kind": "relationship", "type": "authorisation", "functions": ["pay"]}
     assert load(doubled, {**relation, "from": "P2", "to": "D1"}).errors == ()
     paying = order(payer_id="D1", card="D1", amount=100)
@@ -126,7 +122,20 @@ async def known(doubled: Library) -> Library:
     execute(doubled, RECORDS)
     put(doubled, "D1", "LIMIT", "2026-03-10")
     await asyncio.sleep(0.4)  # until the door log is written
-    return doubled
+
+
+@pytest.fixture
+async def doubled(furnished: Any) -> Library:
+    """The library with Ann in it twice."""
+    library: Library = await furnished(double)
+    return library
+
+
+@pytest.fixture
+async def known(furnished: Any) -> Library:
+    """Her record D1 is named everywhere."""
+    library: Library = await furnished(name_everywhere)
+    return library
 
 
 def named(library: Library, patron_id: str = "D1") -> set[str]:

@@ -198,9 +198,8 @@ async def be_told(library: Library) -> None:
     await library.assign_badge("ONBE", wish, Deed("ann", NOW, f"comes with {NAME}"))
 
 
-@pytest.fixture
-async def visited(library: Library) -> Library:
-    """The small library, with Dirk in every table that can name him."""
+async def visit(library: Library) -> None:
+    """Put Dirk into every table that can name him."""
     fees = [{"kind": "fee", "patron": DIRK, "created": "2026-02-01"} | fee for fee in FEES]
     relations = (
         {"kind": "relationship", "type": "head_of_family", "from": DIRK, "to": "P8"},
@@ -256,6 +255,12 @@ async def visited(library: Library) -> Library:
     await merge_former(library)
     await be_followed_up(library)
     assert library.self_check() == []
+
+
+@pytest.fixture
+async def visited(furnished: Any) -> Library:
+    """The small library, with Dirk in every table that can name him."""
+    library: Library = await furnished(visit)
     return library
 
 

@@ -2,9 +2,6 @@
 
 Nothing may block the loop (C114): whatever a test does to a gateway, it fails when a callback held
 the loop of one of its processes for long (`tests/support/watched.py` says what counts).
-
-Nothing here counts for the coverage: a proof judges a whole gateway, mostly in another process, and
-goes through the same lines again and again, which tracing makes twice as long.
 """
 
 import sys
@@ -15,12 +12,6 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("no_cover")
 
 
 class Watch:

@@ -1,0 +1,66 @@
+"""Which tests count for the coverage, and how little the others pay for it.
+
+Tracing makes the code half as slow again, and there is nobody to thank for a line that was reached
+by chance. So lines count that examples reach: not those that Hypothesis draws at random, nor what a
+proof does to whole gateways, nor the same test once more on PostgreSQL. What modules do when they
+are imported counts; while pytest looks for tests nothing is traced.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import sip2gw
+
+_NEVER = frozenset({"benchmarks", "docs", "e2e", "proofs"})
+"""Directories under `tests` whose tests do not count."""
+
+
+def count(session: pytest.Session) -> None:
+    """Have only what counts counted in this process, if anything is."""
+    measuring = session.config.pluginmanager.getplugin("_cov")
+    hands_out = session.config.option.dist != "no" and not hasattr(session.config, "workerinput")
+    if measuring is not None and measuring.cov_controller is not None and not hands_out:
+        session.config.pluginmanager.register(_Counting(measuring.cov_controller))
+
+
+class _Counting:
+    """Pauses `pytest-cov` for whatever does not count."""
+
+    def __init__(self, controller: Any) -> None:
+        self._controller = controller
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Import everything; then only tests count."""
+        for module in pkgutil.walk_packages(sip2gw.__path__, "sip2gw."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+        self._count(False)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Count this test if it is one of those that do."""
+        self._count(counts(item))
+        return (yield)
+
+    def pytest_sessionfinish(self) -> None:
+        """Leave it as it was."""
+        self._count(True)
+
+    def _count(self, wanted: bool) -> None:
+        if wanted != self._controller.started:
+            (self._controller.resume if wanted else self._controller.pause)()
+
+
+def counts(item: pytest.Item) -> bool:
+    """Whether lines that this test reaches count."""
+    place = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    is_drawn = hasattr(getattr(item, "obj", None), "hypothesis")
+    is_second = "[postgres" in item.name
+    return not (place in _NEVER or is_drawn or is_second or item.get_closest_marker("no_cover"))
