@@ -107,7 +107,7 @@ async def look(gateway: Any) -> None:
 
 async def written(store: Library, count: int) -> None:
     """Wait until the door log has `count` rows: they are written a moment later (C65)."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(store.access_rows()) < count:  # noqa: ASYNC110 -- another thread does it
             await asyncio.sleep(0.02)
 

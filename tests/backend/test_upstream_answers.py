@@ -62,9 +62,16 @@ async def test_what_is_no_answer_is_thrown_away_with_its_line(behaviour):
 
 @pytest.mark.parametrize("behaviour", [*SLOW, "hangs_up", "hangs_up_halfway"])
 async def test_who_says_nothing_in_time_is_hung_up_on(behaviour):
-    async with HostileLibrary(script(behaviour)) as library, client_of(library) as client:
+    async with (
+        HostileLibrary(script(behaviour)) as library,
+        client_of(library, timeout_s=PATIENT_S) as client,
+    ):
+        asking = asyncio.create_task(client.status("2100"))
+        await client.until(lambda: library.asked)
+        if behaviour in SLOW:
+            client.later(PATIENT_S)
         with pytest.raises(NoAnswerError):
-            await client.status("2100")
+            await asking
         await asyncio.sleep(library.late_s if behaviour == "late" else 0)
         assert (await client.status("2101")).patron_identifier == "2101"
         assert library.connections == 2

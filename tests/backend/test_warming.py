@@ -54,7 +54,7 @@ async def test_a_gateway_whose_store_cannot_be_warmed_says_so_and_serves(tmp_pat
         elsewhere.rename(store)
         await gateway.app.warm()
         kiosk = await gateway.terminal("kiosk-1")
-        async with asyncio.timeout(10):  # It may have noticed meanwhile that the file was gone.
+        async with asyncio.timeout(60):  # It may have noticed meanwhile that the file was gone.
             while not (await kiosk.ask("9900302.00")).startswith("98Y"):
                 pass
     told = [(line["event"], line.get("operation")) for line in gateway.logged()]

@@ -61,7 +61,7 @@ class Peer:
 
 async def until(holds):
     """Let the loop turn until something holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 -- whatever it is
             await asyncio.sleep(0.001)
 

@@ -55,12 +55,12 @@ async def connect(place):
 
 async def answers(reader):
     """All that it is told until it is hung up on."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [read_answer(line) for line in (await reader.read()).splitlines()]
 
 
 async def answer(reader):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return read_answer(await reader.readline())
 
 
@@ -101,7 +101,7 @@ async def test_so_many_are_served_and_the_next_one_is_told(place, gateway):
     for _, peer in (*peers, (reader, writer)):
         peer.close()
     control = gateway.app.operators._control
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while control.lines:  # noqa: ASYNC110 -- they go
             await asyncio.sleep(0.001)
 
@@ -139,7 +139,7 @@ async def test_who_traces_and_does_not_read_is_hung_up_on(place, gateway, monkey
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.connect(str(place))
         deaf.sendall(encode(Trace("kiosk-1")))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (lines := gateway.app.operators._control.lines):  # noqa: ASYNC110 -- it comes
                 await asyncio.sleep(0.001)
             (line,) = lines
@@ -163,7 +163,7 @@ async def test_who_asks_and_does_not_read_costs_no_more_than_a_few_answers(
         assert (await kiosk.ask(STATUS)).startswith("98Y")
         (line,) = gateway.app.operators._control.lines
         largest = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while line._transport is not None:
                 largest = max(largest, line._transport.get_write_buffer_size())
                 await asyncio.sleep(0.01)
@@ -189,7 +189,7 @@ async def test_sockets_do_not_overtake_answers_that_are_still_on_their_way(place
         peer.connect(str(place))
         peer.sendall(encode(Ping()))
         control = gateway.app.operators._control
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not control.lines:  # noqa: ASYNC110 -- it comes
                 await asyncio.sleep(0.001)
             (line,) = control.lines
@@ -409,7 +409,7 @@ async def channel_to(gateway):
 
 async def test_a_channel_gives_each_its_own_answer(gateway):
     _, channel = await channel_to(gateway)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         numbers, alive = await asyncio.gather(channel.ask(ReadNumbers()), channel.ask(Ping()))
     assert isinstance(numbers, Numbers)
     assert numbers.pid == os.getpid()
@@ -421,7 +421,7 @@ async def test_whoever_has_left_does_not_take_the_answer_of_the_next(gateway):
     gone = asyncio.ensure_future(channel.ask(ReadNumbers()))
     await asyncio.sleep(0)
     gone.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await channel.ask(Ping()) == Alive(ready=True)
     assert not channel.lost.done()
 
@@ -450,7 +450,7 @@ async def test_what_nobody_asked_for_ends_a_channel(said):
     ours, theirs = socket.socketpair()
     _, channel = await asyncio.get_running_loop().create_unix_connection(Channel, sock=theirs)
     ours.sendall(said)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await channel.lost
     ours.close()
 

@@ -141,7 +141,7 @@ async def test_every_name_is_there_from_the_start_with_help_and_type(start):
 
 async def test_the_figures_of_the_store_are_looked_up_by_itself_soon_after_the_start(start):
     patrons = sum(record["kind"] == "patron" for record in LIBRARY)
-    async with start(http=True) as gateway, asyncio.timeout(10):
+    async with start(http=True) as gateway, asyncio.timeout(60):
         while True:
             _, text = await gateway.http("/metrics")
             if f"\nsip2gw_store_patrons {patrons}.0\n" in text:

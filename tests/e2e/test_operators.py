@@ -81,7 +81,7 @@ async def test_http_yields_to_the_gateway_tells_that_it_hangs_and_ends_with_it(s
         asked = map(gateway.http, ("/livez", "/readyz", "/metrics"))
         assert [status for status, _ in await asyncio.gather(*asked)] == [503, 503, 503]
         gateway.signal(signal.SIGCONT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await gateway.http("/livez"))[0] != 200:
                 pass
 

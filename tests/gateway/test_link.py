@@ -34,7 +34,7 @@ class Side:
         return self.answers(message)
 
     async def has(self, messages):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.got) < messages:  # noqa: ASYNC110 -- bounded
                 await asyncio.sleep(0)
         return [message for message, _ in self.got]

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from functools import cache
 from itertools import cycle, product
 from pathlib import Path
 
@@ -112,10 +113,13 @@ async def test_the_texts_are_in_the_language_that_was_asked_for(marking, languag
         assert text.startswith(f"<{language}.fee_limit> ")
 
 
+@cache
 def sources():
-    for file in sorted(SOURCE.rglob("*.py")):
-        if "texts" not in file.relative_to(SOURCE).parts or file.name == "payments.py":
-            yield file.name, ast.parse(file.read_text(encoding="utf-8"))
+    return [
+        (file.name, ast.parse(file.read_text(encoding="utf-8")))
+        for file in sorted(SOURCE.rglob("*.py"))
+        if "texts" not in file.relative_to(SOURCE).parts or file.name == "payments.py"
+    ]
 
 
 def test_every_text_of_the_catalogue_is_used():

@@ -64,7 +64,7 @@ def pass_the_deadline(gateway):
 
 
 async def until(true):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 -- another thread does it
             await asyncio.sleep(0.001)
 

@@ -75,7 +75,7 @@ async def asked(gateway, kiosk, request):
     """The answer, while time goes by."""
     await kiosk.send(request)
     answer = asyncio.create_task(kiosk.read())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not answer.done():
             await asyncio.wait((answer,), timeout=0.05)
             gateway.clock.advance(1)
@@ -108,7 +108,7 @@ async def away(directory, *behaviours, config=""):
 
 
 async def until(holds):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 -- it may be about anything
             await asyncio.sleep(0.01)
 
@@ -128,7 +128,7 @@ async def there(gateway):
 
 
 async def handed_over(gateway):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await gateway.store.journal_waiting():
             await gateway.app.replay()
             await asyncio.sleep(0.01)
@@ -477,7 +477,7 @@ async def back_again_but_slow(gateway, library):
 
 
 async def until_unknown(gateway):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "unknown" not in {entry[4] for entry in journal(gateway)}:
             await gateway.app.replay()
             await asyncio.sleep(0.01)

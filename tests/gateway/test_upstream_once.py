@@ -72,7 +72,7 @@ def reviewed(gateway):
 
 
 async def until(holds):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 -- it may be about anything
             await asyncio.sleep(0.01)
 
@@ -81,7 +81,7 @@ async def asked(gateway, kiosk, request):
     """The answer, while the time of the library system runs out."""
     await kiosk.send(request)
     answer = asyncio.create_task(kiosk.read())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not answer.done():
             await asyncio.wait((answer,), timeout=0.05)
             gateway.clock.advance(TIMEOUT_S / 5)

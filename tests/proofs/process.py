@@ -317,7 +317,7 @@ class GatewayProcess:
         )
         try:
             writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 answer = (await reader.read()).decode()
         finally:
             writer.transport.abort()

@@ -145,7 +145,7 @@ class House:
         return worker.process
 
     async def until(self, holds):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110 -- bounded
                 await asyncio.sleep(0.001)
 

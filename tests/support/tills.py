@@ -76,7 +76,7 @@ async def asked(gateway, till, request):
     known = len(listed(gateway))
     await till.send(request)
     answer = asyncio.create_task(till.read())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not answer.done():
             await asyncio.wait((answer,), timeout=0.05)
             if len(listed(gateway)) > known:

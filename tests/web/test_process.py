@@ -89,7 +89,7 @@ async def kept_running(told, restarts):
     try:
         yield http
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await http.stop()
 
 
