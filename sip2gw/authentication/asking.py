@@ -7,7 +7,8 @@ it, differs in `ask` alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sip2gw.authentication.pending import as_if_told
 from sip2gw.authentication.snapshots import snapshot_of
@@ -15,7 +16,7 @@ from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.model import Card, PatronRecord, copied
+from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.upstream.fees import fee_list_of
@@ -93,7 +94,7 @@ class Asking:
             answer, pending = await as_if_told(session, request, answer)
         record = await snapshot_of(session, number, ours, answer)
         if pending and record.word is not None:
-            record = copied(record, word=replace(record.word, pending=pending))
+            record = replace(record, word=replace(record.word, pending=pending))
         return Asked(record, record.card(number), state, answer), record
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import BackendError
 from sip2gw.foundation.hashing import hash_pin, verify_pin
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.shared.door_memory import Admissions
 
 HASH_AFTER_S = 1.0
@@ -17,10 +19,9 @@ WAITING_MAX = 200
 """PINs that wait to be hashed; more are not remembered, which costs an entry in an emergency."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    patron_id: str = field(repr=False)
-    pin: str = field(repr=False)
+class _Seen(Discreet, Struct, frozen=True):
+    patron_id: Hidden[str]
+    pin: Hidden[str]
     right: bool
     due_s: float
 

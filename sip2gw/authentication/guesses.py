@@ -26,9 +26,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from sip2gw.backend.base import BackendError, HungUpError
 from sip2gw.foundation.eager import Detached
@@ -45,8 +46,7 @@ WRITE_AGAIN_S = 1.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class PinRules:
+class PinRules(Struct, frozen=True):
     """The limits on wrong PINs of a patron and of a terminal (C19), and when failing answers leave
     (C99).
     """
@@ -73,8 +73,7 @@ class FailureCounts(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Unwritten:
+class _Unwritten(Struct):
     """Failures of a patron that the store could not count."""
 
     failures: int

@@ -25,10 +25,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import Guesses, PinRules
@@ -38,6 +39,7 @@ from sip2gw.backend.system import LibrarySystemError, NotAskedError
 from sip2gw.model import NO_FAILURES, FailedPins
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.questions import spelling
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.shared.door_memory import Admissions
 from sip2gw.shared.pin_guesses import PinGuesses
 
@@ -48,28 +50,26 @@ REMEMBERED_MAX = 20_000
 """Other numbers of cards, and guesses that were not answered."""
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(Discreet, Struct):
     """What was answered about a PIN."""
 
     right: bool | None
     """None: it was not said."""
-    patron_id: str = field(default="", repr=False)
+    patron_id: Hidden[str] = ""
     """AA of the answer; empty without one."""
-    answer: Any = field(default=None, repr=False)
+    answer: Hidden[Any] = None
     by_deed: bool = False
     """Whether only a yes or a no to what was asked besides tells of it."""
 
 
-@dataclass(slots=True)
-class LibraryGuess:
+class LibraryGuess(Discreet, Struct):
     """A presented PIN."""
 
-    number: str = field(repr=False)
+    number: Hidden[str]
     """As scanned."""
-    known_as: str | None = field(repr=False)
+    known_as: Hidden[str | None]
     """The patron of our store who has the card."""
-    pin: str = field(repr=False)
+    pin: Hidden[str]
     terminal: str
     now: datetime
     store_away: bool = False

@@ -7,8 +7,9 @@ share them, even lost and blocked ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct
 
 from sip2gw.authentication.guesses import Guesses, PinRules
 from sip2gw.authentication.replacing import HashReplacing
@@ -17,18 +18,18 @@ from sip2gw.backend.base import Backend
 from sip2gw.foundation.hashing import verify_pin
 from sip2gw.model import Card, FailedPins, PatronRecord
 from sip2gw.policy.access import PinState
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.shared.door_memory import Admissions
 from sip2gw.shared.pin_guesses import PinGuesses
 
 
-@dataclass(frozen=True, slots=True)
-class _Guess:
+class _Guess(Discreet, Struct, frozen=True):
     """A presented PIN that was not verified recently."""
 
     seen: PatronRecord
     """The patron as just read, or as last seen if the store is unavailable."""
     card_number: str
-    pin: str = field(repr=False)
+    pin: Hidden[str]
     terminal: str
     now: datetime
     store_away: bool

@@ -8,7 +8,8 @@ does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Session
@@ -17,15 +18,15 @@ from sip2gw.model import Membership, PatronRecord
 from sip2gw.policy.upstream.facts import Facts, read_facts, record_of
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
+from sip2gw.protocol.structs import Discreet, Hidden
 
 LibraryAnswer = PatronStatusResponse | PatronInformationResponse
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Discreet, Struct):
     """What came of an answer last."""
 
-    number: str = field(repr=False)
+    number: Hidden[str]
     """The card that was asked about."""
     manner: UpstreamManner
     currency: str

@@ -8,16 +8,17 @@ in the same step makes sure that it cannot be done any more (a fence).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from sip2gw.model import Minor
 from sip2gw.model.journal import JournalEntry
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownPayment:
+class UnknownPayment(Discreet, Struct, frozen=True):
     """A payment that may or may not have been booked; everything that its row needs.
 
     The fields are in the order of the columns that `queries` reads.
@@ -36,13 +37,12 @@ class UnknownPayment:
     """Stays taken until the attempt is settled as not booked."""
     content: str
     key_expires: datetime
-    card: str = field(default="", repr=False)
+    card: Hidden[str] = ""
     owed: Minor | None = None
     """What the payer and those they may pay for owed when it was attempted; None: not seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownCirculation:
+class UnknownCirculation(Struct, frozen=True):
     """A loan, return, renewal, hold … that may or may not have been done with an item.
 
     The fields are in the order of the columns that `queries` reads.
@@ -60,8 +60,7 @@ class UnknownCirculation:
     """Under which it is done once; there is always one."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownSending(UnknownCirculation):
+class UnknownSending(UnknownCirculation, frozen=True):
     """The same of a request that went up to a library system: our store cannot say what became of
     it, so the library system is asked (C98, C127).
 
@@ -89,8 +88,7 @@ def sending_of(entry: JournalEntry) -> UnknownSending:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DoubtfulSending:
+class DoubtfulSending(Struct, frozen=True):
     """An `UnknownSending` that nobody has closed, and what was seen when it was looked at.
 
     Or one that was found to be done, whose terminal may not have been told.
@@ -105,8 +103,7 @@ class DoubtfulSending:
 UnknownAttempt = UnknownPayment | UnknownCirculation | UnknownSending
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """The result of settling: `done`, or not done and never to be."""
 
     attempt: UnknownAttempt
@@ -126,8 +123,7 @@ class AttemptState(StrEnum):
     """The terminal has asked again and was told yes: there is nothing left to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
+class Reconciliation(Struct, frozen=True):
     """A payment that was answered with "not sure", as staff see it (C157)."""
 
     payment: UnknownPayment

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
+
+from msgspec import Struct, field
 
 from sip2gw.backend.attempts import (
     DoubtfulSending,
@@ -43,6 +44,7 @@ from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.money.payments import PaymentCase, PaymentFacts
 from sip2gw.policy.money.receipts import ReceiptRules
 from sip2gw.policy.reasons import PaymentRefusalReason
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.texts.payments import PaymentTexts
 
 Role = Literal["daemon", "command"]
@@ -128,8 +130,7 @@ class Capability(StrEnum):
     CIRCULATION = "circulation"
 
 
-@dataclass(slots=True)
-class PaymentOrder:
+class PaymentOrder(Discreet, Struct):
     """What a terminal asks us to book, and the key under which it is booked once (B46, C4)."""
 
     terminal: str
@@ -144,16 +145,16 @@ class PaymentOrder:
     bk: str
     now: datetime
     key_expires: datetime
-    case: PaymentCase = field(repr=False)
+    case: Hidden[PaymentCase]
     """What else is asked for, and by which rules it is decided."""
     texts: PaymentTexts
     """What is said, now and to every retry, when it is booked."""
-    card: str = field(default="", repr=False)
+    card: Hidden[str] = ""
     """The payer's card as scanned (B21); a retry may come with another."""
     account: str = ""
     """The ledger account against which the fees are settled; empty: the terminal's till for
     the payment type (C71)."""
-    seen: PaymentFacts | None = field(default=None, repr=False)
+    seen: Hidden[PaymentFacts | None] = None
     """What `find_payer` told: saves reading it again where that takes a round trip."""
     transacted: datetime | None = None
     """The transaction date of the message; None without a readable one (C105)."""
@@ -172,8 +173,7 @@ class PaymentOutcome(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(slots=True)
-class PaymentResult:
+class PaymentResult(Struct):
     """The result of an order: a payment, unless it was refused."""
 
     outcome: PaymentOutcome
@@ -181,8 +181,7 @@ class PaymentResult:
     refusal: PaymentRefusalReason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SingleShare:
+class SingleShare(Struct, frozen=True):
     """What is known of a payment of one share, as nearly all are, before it goes up."""
 
     account: str
@@ -192,8 +191,7 @@ class SingleShare:
     """As it is when it is booked, with our texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """A payment whose shares may go up: the first of them is noted as sent (B75)."""
 
     payment_id: str
@@ -203,8 +201,7 @@ class Begun:
     """Of a new payment of one share, which goes up: with it `end_share` need not read anything."""
 
 
-@dataclass(slots=True)
-class CirculationOrder:
+class CirculationOrder(Struct):
     """What a terminal asks us to do with one item (B56-B61)."""
 
     code: str
@@ -243,8 +240,7 @@ class CirculationOutcome(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(slots=True)
-class CirculationResult:
+class CirculationResult(Struct):
     """The result of an order: something was done, unless it was refused."""
 
     outcome: CirculationOutcome
@@ -254,14 +250,13 @@ class CirculationResult:
     refusal: Refusal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EntryOrder:
+class EntryOrder(Discreet, Struct, frozen=True):
     """A patron at a door who has passed all other checks (C10)."""
 
     branch: str
-    passage: str = field(repr=False)
+    passage: Hidden[str]
     """The door and the card: the same again within the window is one passage (B41)."""
-    patron_id: str = field(repr=False)
+    patron_id: Hidden[str]
     now: datetime
     stay_ends: datetime
     """When the stay ends by itself."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from sip2gw.backend.attempts import UnknownAttempt
 from sip2gw.backend.base import BackendError
@@ -131,8 +132,7 @@ class Connection(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class WriteResult(Generic[T]):
+class WriteResult(Struct, Generic[T]):
     """The result of a write job, and the patrons whose snapshots are now out of date."""
 
     result: T

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sip2gw.backend.base import Access, Backend, BackendError, Role
 from sip2gw.backend.library import Library
@@ -34,8 +35,7 @@ class StoreUrlError(BackendError):
     """The configured `store.url` cannot be used; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """What a gateway or a command works with."""
 
     backend: Backend

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from sip2gw.backend.base import BackendError
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import AcsStatus
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
 class LibrarySystemError(BackendError):
@@ -41,22 +43,20 @@ class BadAnswerError(LibrarySystemError):
 BreakerState = Literal["closed", "half_open", "open"]
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(Discreet, Struct):
     """A session's claim to the line on which it was served last (C122).
 
     It lasts until a 35, another card or 60 s, and gives way to terminals that wait for a line.
     """
 
-    card: bytes = field(default=b"", repr=False)
+    card: Hidden[bytes] = b""
     line: Any = None
     """The line itself; only its pool looks at it."""
     until_s: float = 0.0
     """Monotonic."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountState:
+class AccountState(Struct, frozen=True):
     """One account as `upstream status` and the metrics show it (C157)."""
 
     account: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sip2gw.cli import INTERRUPTED
 
@@ -41,8 +42,7 @@ def saying_when_stopped(left: Callable[[], str]) -> Iterator[None]:
         raise StoppedError(f"interrupted: {left()}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """What to report, and how the process ends."""
 
     status: int

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
 from pydantic import Field, SecretStr, ValidationError
 
 from sip2gw.config import places
@@ -49,6 +50,7 @@ from sip2gw.config.types import (
 )
 from sip2gw.foundation.hashing import is_password_hash
 from sip2gw.foundation.words import meant
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 
 _T = TypeVar("_T")
@@ -109,8 +111,7 @@ TOKEN_CHARACTERS_MIN = 32
 """Of a token that somebody has made: nobody must be able to guess it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredToken:
+class ConfiguredToken(Struct, frozen=True):
     """A token of the configuration."""
 
     role: str
@@ -118,8 +119,7 @@ class ConfiguredToken:
     secret: SecretStr
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Discreet, Struct, frozen=True):
     """A valid configuration, with every reference resolved and every secret read.
 
     `repr` shows no secret.
@@ -142,7 +142,7 @@ class Config:
     """Language → key → text: the overrides for `sip2gw.texts.Catalogue`."""
     branches: Mapping[str, Branch]
     profiles: Mapping[str, Profile]
-    terminals: Mapping[str, Terminal] = field(repr=False)
+    terminals: Hidden[Mapping[str, Terminal]]
     """By login (CN)."""
     zone: ZoneInfo
     """The institution's."""
@@ -154,14 +154,14 @@ class Config:
     """The file of a gateway on PostgreSQL for requests answered with "not sure" (C98)."""
     socket_path: Path
     """The control socket (C130)."""
-    store_password: SecretStr | None = field(repr=False)
-    tokens: Mapping[str, ConfiguredToken] = field(repr=False)
+    store_password: Hidden[SecretStr | None]
+    tokens: Hidden[Mapping[str, ConfiguredToken]]
     """By name: those for unattended set-up."""
     accounts: Mapping[str, Account]
     """At a library system behind the gateway, by name."""
-    smtp_password: SecretStr | None = field(repr=False)
-    webhook_token: SecretStr | None = field(repr=False)
-    source: ConfigFile = field(repr=False)
+    smtp_password: Hidden[SecretStr | None]
+    webhook_token: Hidden[SecretStr | None]
+    source: Hidden[ConfigFile]
     """The file as written."""
 
     @property

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from sip2gw.config.load import Config, ConfigFile

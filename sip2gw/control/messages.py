@@ -15,6 +15,7 @@ import msgspec
 
 from sip2gw.backend.system import AccountState
 from sip2gw.monitoring.metrics import Family
+from sip2gw.protocol.structs import Discreet, Hidden
 
 REQUEST_BYTES_MAX = 4_096
 """The longest request, without its line end."""
@@ -111,18 +112,14 @@ class FollowUp(Request, frozen=True, forbid_unknown_fields=True):
     """
 
 
-class Decide(Request, frozen=True, forbid_unknown_fields=True):
+class Decide(Discreet, Request, frozen=True, forbid_unknown_fields=True):
     """Let a door decide, for a controller that speaks no SIP2 (C140); answered with `Decided`."""
 
     terminal: str
     """The door's name, or its login."""
-    card: str
-    pin: str | None = None
+    card: Hidden[str]
+    pin: Hidden[str | None] = None
     direction: Literal["in", "out"] | None = None
-
-    def __repr__(self) -> str:
-        """Without card and PIN."""
-        return f"Decide({self.terminal!r})"
 
 
 class ReadConfiguration(Request, frozen=True, forbid_unknown_fields=True):
@@ -270,17 +267,13 @@ class Decided(Answer, frozen=True):
     """For whoever stands there."""
 
 
-class Configuration(Answer, frozen=True):
+class Configuration(Discreet, Answer, frozen=True):
     """The configuration in force (C131)."""
 
     reloads: int
     """As in `Alive`, when it was in force."""
-    packed: bytes
+    packed: Hidden[bytes]
     """For `sip2gw.config.passing.unpack`."""
-
-    def __repr__(self) -> str:
-        """Without its secrets."""
-        return f"Configuration({self.reloads})"
 
 
 AnyRequest = (

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from sip2gw.config import load_config
 from sip2gw.config.availability import unavailable
@@ -18,17 +19,17 @@ from sip2gw.convert.edge import draft_from_edge, read_json
 from sip2gw.convert.sipconfig import draft_from_sipconfig
 from sip2gw.convert.source import SourceError
 from sip2gw.convert.xml import read_xml
+from sip2gw.protocol.structs import Discreet, Hidden
 
 __all__ = ["Converted", "Note", "SourceError", "converted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(Discreet, Struct, frozen=True):
     """A configuration of ours, and the options that are not in it."""
 
     toml: str
     notes: tuple[Note, ...]
-    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    passwords: Hidden[Mapping[str, str]] = field(default_factory=dict)
     """For the accounts at the library system, by the name of the file in which each belongs."""
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from sip2gw.convert.option import (
     AS_HERE,
@@ -14,6 +15,7 @@ from sip2gw.convert.option import (
     problem_with,
 )
 from sip2gw.foundation.toml import toml_key, toml_value
+from sip2gw.protocol.structs import Discreet, Hidden
 
 Values = dict[str, Any]
 
@@ -21,8 +23,7 @@ Values = dict[str, Any]
 PLACES_SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """An option that was not carried over, with all places where that has the same reason."""
 
     places: tuple[str, ...]
@@ -40,11 +41,10 @@ class Note:
         return ": ".join(filter(None, parts))
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Discreet, Struct):
     """Tables by their path, in the order of the file. `repr` shows no password hash."""
 
-    tables: dict[tuple[str, ...], Values] = field(default_factory=dict, repr=False)
+    tables: Hidden[dict[tuple[str, ...], Values]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     """Decisions where the other file says nothing, for the head of ours."""
     _noted: dict[tuple[str, str, bool], dict[str, None]] = field(default_factory=dict)

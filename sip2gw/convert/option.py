@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from sip2gw.config import json_schema
@@ -37,8 +37,7 @@ class _AsHere:
 AS_HERE = _AsHere()
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """A row of the table: an option of theirs, our key, and how to read its value."""
 
     name: str

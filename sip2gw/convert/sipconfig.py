@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from sip2gw.config.tables.profiles import KIND_DEFAULTS
 from sip2gw.convert import options
@@ -35,8 +36,7 @@ STRUCTURE = (
 """Elements at the top that are not options themselves."""
 
 
-@dataclass(slots=True)
-class _Institution:
+class _Institution(Struct):
     """The settings that an institution gives to the profiles of its accounts."""
 
     id: str

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from sip2gw.convert.draft import Draft, Values
+from sip2gw.protocol.structs import Discreet, Hidden
 
 PROFILE_KEYS = frozenset(
     {"kind", "encoding", "terminator", "error_detection", "messages", "payment_types"}
@@ -19,12 +21,11 @@ _NOTED = frozenset({"id", "password", "institution", *_LINE_KEYS})
 _NOTED_PLACES = ("institution ", "listener ", "include ")
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Discreet, Struct, frozen=True):
     """An account of theirs that has become a terminal."""
 
     name: str
-    password: str = field(repr=False)
+    password: Hidden[str]
     institution: str
 
 

@@ -7,21 +7,22 @@ anything outside the file; size and depth are limited.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from xml.parsers import expat
 
+from msgspec import Struct
+
 from sip2gw.convert.source import BYTES_MAX, SourceError
+from sip2gw.protocol.structs import Opaque
 
 DEPTH_MAX = 32
 
 
-@dataclass(slots=True, repr=False)
-class Element:
+class Element(Opaque, Struct):
     """An element without its namespace. It may hold passwords, so `repr` shows none."""
 
     name: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    children: list[Element] = field(default_factory=list)
+    attributes: dict[str, str] = {}
+    children: list[Element] = []
     text: str = ""
 
     def named(self, name: str) -> Iterator[Element]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sip2gw.demo.library import (
     ANNA,
@@ -18,8 +19,7 @@ _PASSWORDS = {terminal.login: terminal.password for terminal in (*TERMINALS, OBS
 _PINS = {person.card: person.pin for person in PEOPLE}
 
 
-@dataclass(frozen=True, slots=True)
-class Dialogue:
+class Dialogue(Struct, frozen=True):
     """One message, as said by one terminal, and the kind of answer."""
 
     login: str

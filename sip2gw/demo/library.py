@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+
+from sip2gw.protocol.structs import Discreet, Hidden
 
 Record = dict[str, Any]
 
@@ -15,12 +18,11 @@ DIRK, GREET = "20001006", "20001009"
 OLD_CARD = "20000012"
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Discreet, Struct, frozen=True):
     """A patron of the demo; `repr` shows no PIN."""
 
     card: str
-    pin: str = field(repr=False)
+    pin: Hidden[str]
     name: str
     note: str
     age: int | None = 40

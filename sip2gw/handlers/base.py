@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 from sip2gw.backend.base import Backend, BackendError, CirculationOrder
 from sip2gw.backend.system import Lease, LibrarySystem
@@ -50,6 +51,7 @@ from sip2gw.protocol.messages import (
     Request,
     Response,
 )
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
@@ -115,8 +117,7 @@ class Identifier(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(Struct):
     """What a library system answered about a card and its PIN."""
 
     record: PatronRecord | None
@@ -169,8 +170,7 @@ class LibraryIdentifier(Identifier, Protocol):
 _OK = PinState.OK  # Python 3.11 takes 0.1 µs to find a member of an enumeration
 
 
-@dataclass(slots=True)
-class Services:
+class Services(Struct):
     """What all sessions share."""
 
     backend: Backend
@@ -207,8 +207,7 @@ class Standpoint:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalView:
+class TerminalView(Discreet, Struct, frozen=True):
     """One terminal with all the settings from its profile, branch and institution."""
 
     name: str
@@ -253,9 +252,9 @@ class TerminalView:
     """Whether any door of the branch wants to know who is inside (C10)."""
     looks_around: bool = False
     """Whether a decision here depends on others: who is inside, or who has just gone in (C142)."""
-    handlers: Mapping[type[Request], Handler] = field(default_factory=dict, repr=False)
+    handlers: Hidden[Mapping[type[Request], Handler]] = field(default_factory=dict)
     """What answers each request that it may send."""
-    failing: Mapping[type[Request], Failing] = field(default_factory=dict, repr=False)
+    failing: Hidden[Mapping[type[Request], Failing]] = field(default_factory=dict)
     """What follows where one of them fails, if anything does."""
     expires_at: datetime | None = None
     """From this instant on it is refused and its lines are closed (C101)."""
@@ -271,8 +270,7 @@ class TerminalView:
     """The doors of the branch that lead the other way than this one."""
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Discreet, Struct):
     """One connection of a logged-in terminal, between requests."""
 
     services: Services
@@ -280,18 +278,18 @@ class Session:
     verified_card: str = ""
     """The card whose PIN was last verified here, until 35, another card or a wrong PIN (C64)."""
     verified_at: float = 0.0
-    verified_pin: bytes = field(default=b"", repr=False)
+    verified_pin: Hidden[bytes] = b""
     """A keyed digest of that card and its PIN, where a library system judges PINs; only the
     identifier looks at it."""
-    lease: Lease = field(default_factory=Lease, repr=False)
+    lease: Hidden[Lease] = field(default_factory=Lease)
     """Its claim to a line of the library system behind the gateway (C122)."""
-    asked: dict[tuple[str | None, str], tuple[str | None, float]] = field(
-        default_factory=dict, repr=False
+    asked: Hidden[dict[tuple[str | None, str], tuple[str | None, float]]] = field(
+        default_factory=dict
     )
     """Patron and item → the key of the order that was answered with a question, and when."""
-    link: Link | None = field(default=None, repr=False)
+    link: Hidden[Link | None] = None
     """Its line; None where nobody is connected."""
-    scanned: tuple[str, str] = field(default=("", ""), repr=False)
+    scanned: Hidden[tuple[str, str]] = ("", "")
     """The number that this request looks up, and the one that was scanned, where the terminal's
     card rules tell them apart (B95)."""
 
@@ -338,8 +336,7 @@ class Session:
         return choose_language(sip2_code, patron_language, self.terminal.language)
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Discreet, Struct):
     """A response, and what observers are told about it."""
 
     response: Response
@@ -351,15 +348,14 @@ class Answer:
     """The card asked about; logged as a pseudonym."""
     payment: Payment | None = None
     """The payment that a 38 says yes to, for a dialect that tells more of it."""
-    written: Written | None = field(default=None, repr=False)
+    written: Hidden[Written | None] = None
     """Remembers the bytes of a response that mostly stays the same."""
 
 
 Handler = Callable[[Session, Any], Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
-class Failing:
+class Failing(Struct, frozen=True):
     """What else to do, besides saying no, when a request fails or gets a no."""
 
     without_backend: Callable[[Session, Any, BackendError], Awaitable[Answer | None]] | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from hashlib import sha256
+
+from msgspec import Struct
 
 from sip2gw.backend.attempts import UnknownPayment
 from sip2gw.backend.base import PaymentOrder, PaymentOutcome, PaymentResult
@@ -43,8 +44,7 @@ NOBODY = ""
 """No patron has this id."""
 
 
-@dataclass(slots=True)
-class Bill:
+class Bill(Struct):
     """A 37 after its text was read."""
 
     amount: Minor

@@ -7,8 +7,9 @@ values (`DoorRules`, `PaymentRules`, `CirculationRules`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from sip2gw.policy.upstream.payments import Split
 from sip2gw.policy.upstream.rules import FactRules
@@ -19,8 +20,7 @@ CustomField = tuple[str, str]
 """A field of the profile's own: its tag, and the template of what it says."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataLimit:
+class DataLimit(Struct, frozen=True):
     """When the data that a door decides on is too old (C138)."""
 
     max_age: timedelta
@@ -28,16 +28,14 @@ class DataLimit:
     """Whose answers are the data; None: the imports into our store."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identification:
+class Identification(Struct, frozen=True):
     """When a card counts as identified, and what is said if it does not (B18-B20, C20)."""
 
     pin_required: bool
     wrong_pin_hides_card: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """What a terminal may do besides asking (B26, B31, B54, C106)."""
 
     may_block_patrons: bool
@@ -47,8 +45,7 @@ class Rights:
     renewals_of_authorisers: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
+class Presentation(Struct, frozen=True):
     """How patrons, fees and items are shown (B22, B30, C36, C86)."""
 
     personal_fields: tuple[str, ...]
@@ -79,8 +76,7 @@ class Presentation:
     """Sent with 10, 12, 18 and 30 of an item that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Till:
+class Till(Struct, frozen=True):
     """Which payments are taken, and where the money goes (B48, C5)."""
 
     payment_types: tuple[str, ...]
@@ -89,8 +85,7 @@ class Till:
     register_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class DoorManner:
+class DoorManner(Struct, frozen=True):
     """How a door answers and counts, apart from its decision (B33, B41, C67)."""
 
     mode: str
@@ -99,8 +94,7 @@ class DoorManner:
     passage_window_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamManner:
+class UpstreamManner(Struct, frozen=True):
     """How a terminal's requests go up to a library system, and how its answers are read (C120)."""
 
     account: str
@@ -125,8 +119,7 @@ class UpstreamManner:
     """Those of their flags that refuse at this door (C150)."""
 
 
-@dataclass(frozen=True, slots=True)
-class WiseManner:
+class WiseManner(Struct, frozen=True):
     """What a 41 asks for, and how a 42 is written (B55, C45)."""
 
     open_lines: str

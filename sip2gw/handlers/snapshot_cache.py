@@ -35,7 +35,7 @@ def derived(record: PatronRecord, key: tuple[object, ...], make: Callable[[], T]
     `key` says all that the value depends on besides the snapshot, the day above all, and nothing
     personal.
     """
-    values = record.kept
+    values: dict[tuple[object, ...], Any] | None = getattr(record, "kept", None)
     if values is None:
         values = record.kept = {}
     known = values.get(key)

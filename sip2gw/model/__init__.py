@@ -65,7 +65,6 @@ from sip2gw.model.values import (
     Age,
     Count,
     Text,
-    copied,
 )
 
 __all__ = [

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class BadgeTerms:
+
+class BadgeTerms(Struct, frozen=True):
     """When and where an assignment of a badge counts; by default always and everywhere (B22)."""
 
     valid_from: date | None = None
@@ -18,8 +19,7 @@ class BadgeTerms:
     """Empty is every branch of the badge."""
 
 
-@dataclass(frozen=True, slots=True)
-class BadgeWish:
+class BadgeWish(Struct, frozen=True):
     """One patron who is to have a badge."""
 
     card: str
@@ -40,8 +40,7 @@ class BadgeAction(StrEnum):
     UNASSIGNED = "unassigned"
 
 
-@dataclass(frozen=True, slots=True)
-class BadgeChange:
+class BadgeChange(Struct, frozen=True):
     """One change of one assignment, as the history keeps it (B65)."""
 
     action: BadgeAction
@@ -66,8 +65,7 @@ class BadgeEvent:
     """Of all changes that were made at once; orders those of one moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deed:
+class Deed(Struct, frozen=True):
     """Who changes something, when and why."""
 
     user: str

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from msgspec import Struct
+
+from sip2gw.protocol.structs import Discreet, Hidden
+
 OBSERVED = "observed"
 """The mode of a decision that was only compared with a library system's: nobody passed by it."""
 
@@ -15,15 +19,14 @@ AS_CONFIGURED = "as_configured"
 """The state of a `CalendarChange` that only ends the one before it, and ends as it begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class DoorEntry:
+class DoorEntry(Discreet, Struct, frozen=True):
     """A card on a bar or pass list that the store keeps for all gateways (C10, C11)."""
 
     kind: str
     """`bar` or `pass`."""
     branch: str
     """The branch whose doors it concerns, or `EVERY_BRANCH`."""
-    card: str = field(repr=False)
+    card: Hidden[str]
     valid_until: date | None = None
     """The last day; None is until removed."""
     weekdays: frozenset[int] = frozenset(range(7))
@@ -31,12 +34,11 @@ class DoorEntry:
     start_minute: int = 0
     end_minute: int = 24 * 60
     """Hours of a pass, half-open; an end at or before the start is on the next day."""
-    note: str = field(default="", repr=False)
+    note: Hidden[str] = ""
     """For the staff; never sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarChange:
+class CalendarChange(Struct, frozen=True):
     """What staff made of a branch's hours for a while; the last one of a branch counts (C139)."""
 
     branch: str
@@ -51,8 +53,7 @@ class CalendarChange:
     """Who changed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(Struct, frozen=True):
     """Who is inside a branch when a patron comes: how many others, and whether the patron (C10)."""
 
     others: int
@@ -61,12 +62,11 @@ class Presence:
     """Whether the patron went in before and neither went out nor stayed beyond the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Discreet, Struct, frozen=True):
     """One granted passage of a known patron through a door, in or out."""
 
     time: datetime
-    patron_id: str = field(repr=False)
+    patron_id: Hidden[str]
     direction: str
 
 
@@ -93,8 +93,7 @@ class AccessRow:
     """Once it is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedCount:
+class ObservedCount(Struct, frozen=True):
     """How often a library system said one thing at a terminal, and we would have said another."""
 
     terminal: str
@@ -106,8 +105,7 @@ class ObservedCount:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class DoorCount:
+class DoorCount(Struct, frozen=True):
     """How many decisions of one reason a branch's doors made in one minute (C96)."""
 
     minute: datetime
@@ -116,8 +114,7 @@ class DoorCount:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reveal:
+class Reveal(Struct, frozen=True):
     """A record that somebody asked for the names of people who were inside (C76)."""
 
     time: datetime

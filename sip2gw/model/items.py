@@ -5,11 +5,13 @@ A loan or a hold is seen from the item here, in `people` from the patron.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from sip2gw.model.money import Minor
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
 class ItemStatus(StrEnum):
@@ -22,8 +24,7 @@ class ItemStatus(StrEnum):
     IN_PROCESS = "in_process"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One copy as the catalogue describes it; its `ItemState` says where it is."""
 
     id: str
@@ -53,16 +54,14 @@ class Item:
     """Nobody younger may borrow it (B97)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LateTerms:
+class LateTerms(Struct, frozen=True):
     """What the borrower's membership says about a late return (B96, C167)."""
 
     grace_days: int = 0
     fee_max: Minor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemLoan:
+class ItemLoan(Struct, frozen=True):
     """Who has a copy, and until when."""
 
     patron_id: str
@@ -71,8 +70,7 @@ class ItemLoan:
     renewals: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ItemState:
+class ItemState(Struct, frozen=True):
     """Where a copy is now: all of it that circulation changes."""
 
     status: ItemStatus = ItemStatus.AVAILABLE
@@ -83,13 +81,12 @@ class ItemState:
     loan: ItemLoan | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedHold:
+class QueuedHold(Discreet, Struct, frozen=True):
     """A hold in the queue of a copy, or of any copy of a title while `item_id` is None."""
 
     id: str
     patron_id: str
-    patron_name: str = field(repr=False)
+    patron_name: Hidden[str]
     item_id: str | None
     title_id: str | None
     placed: datetime
@@ -98,8 +95,7 @@ class QueuedHold:
     expires: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What was done, as the terminal is told; kept so that a retry gets the same answer."""
 
     time: datetime
@@ -119,8 +115,7 @@ class Outcome:
     """Where the item was returned, if that is known; not told."""
 
 
-@dataclass(frozen=True, slots=True)
-class PriorState:
+class PriorState(Struct, frozen=True):
     """What a transaction changed, as it was before: enough to cancel it (B58)."""
 
     state: ItemState
@@ -131,8 +126,7 @@ class PriorState:
     """The fee that it created."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One of the last transactions with a copy (C69, B58)."""
 
     terminal: str
@@ -165,8 +159,7 @@ class ReviewKind(StrEnum):
     """Nobody knows whether it was done (C98)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(Struct, frozen=True):
     """A transaction that a person has to look at, or has looked at."""
 
     id: str
@@ -196,8 +189,7 @@ class Review:
         return "open" if self.closed is None else "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRecord:
+class ItemRecord(Struct, frozen=True):
     """All that is known about one copy at one moment."""
 
     item: Item

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
+
+from sip2gw.protocol.structs import Discreet, Hidden
 
 OPEN_MAX = 10_000
 """So many entries may wait for one account: no library lends more in a night."""
@@ -36,8 +39,7 @@ class Kept(StrEnum):
     """Too much waits for the account, so nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(Discreet, Struct, frozen=True):
     """A 11 or 09 that the library system has yet to hear of. No PIN is ever in it."""
 
     id: str
@@ -52,19 +54,18 @@ class JournalEntry:
     message: str
     """Code of the request: 11 or 09."""
     item: str
-    patron: str = field(repr=False)
+    patron: Hidden[str]
     """AA as it goes up; empty in a return."""
-    key: str = field(repr=False)
+    key: Hidden[str]
     """Under which it is done once (C69); empty where the terminal gave no date."""
-    request: Mapping[str, Value] = field(repr=False)
+    request: Hidden[Mapping[str, Value]]
     """Its other fields as they go up, by the names of the message's attributes."""
     state: EntryState = EntryState.OPEN
     tries: int = 0
     """How often it was handed over. More than once only after a gateway has died (C154)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """What waits for one account, of one message."""
 
     account: str

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from msgspec import Struct, field
+
 from sip2gw.model.money import Fee, Minor
+from sip2gw.protocol.structs import Opaque
 
 
 class Rule(StrEnum):
@@ -36,8 +38,7 @@ class Rule(StrEnum):
     BADGE_EXPIRES = "badge_expires"
 
 
-@dataclass(frozen=True, slots=True)
-class MembershipFee:
+class MembershipFee(Struct, frozen=True):
     """A fee that maintenance made for one period of a membership."""
 
     id: str
@@ -50,8 +51,7 @@ class MembershipFee:
     """Whether an end of the membership came after it: it counts for the status no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Opaque, Struct, frozen=True):
     """What maintenance knows about one patron at one moment."""
 
     id: str
@@ -76,12 +76,8 @@ class Member:
     max_fee_age_days: int | None = None
     """Of the home branch."""
 
-    def __repr__(self) -> str:
-        return "<Member>"
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One thing that maintenance does for a patron; None says that it does not change."""
 
     patron_id: str
@@ -105,8 +101,7 @@ class Step:
     """What the notice says (`sip2gw.model.notices.SAYS`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Maintained:
+class Maintained(Struct, frozen=True):
     """The steps for one member, and what is so after them."""
 
     before: Member

@@ -6,7 +6,6 @@ C160, C167).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar, get_args, get_type_hints
 
@@ -53,8 +52,7 @@ class KeyGroup(StrEnum):
     PRESENTATION = "Presentation"
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True):
     """What a key is about, for the reference page."""
 
     group: KeyGroup

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from msgspec import Struct
+
 from sip2gw.model.notices import NoticeState
 from sip2gw.model.support import SupportStatus
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
 class MergeResult(StrEnum):
@@ -21,8 +23,7 @@ class MergeResult(StrEnum):
     """It is gone; the reason says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class MergeStep:
+class MergeStep(Struct, frozen=True):
     """One of them, for staff."""
 
     what: str
@@ -34,8 +35,7 @@ class MergeStep:
     """As it will be, or why it is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnNotice:
+class OwnNotice(Struct, frozen=True):
     """A notice of one of the two in the outbox."""
 
     id: str
@@ -44,8 +44,7 @@ class OwnNotice:
     state: NoticeState
 
 
-@dataclass(frozen=True, slots=True)
-class OwnMessage:
+class OwnMessage(Struct, frozen=True):
     """A message of customer support about one of the two."""
 
     id: int
@@ -54,12 +53,11 @@ class OwnMessage:
     status: SupportStatus
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPatron:
+class FoundPatron(Discreet, Struct, frozen=True):
     """A patron whom staff were looking for, with what tells namesakes apart."""
 
     id: str
-    name: str = field(repr=False)
-    birth_date: date | None = field(repr=False)
+    name: Hidden[str]
+    birth_date: Hidden[date | None]
     home_branch: str | None
-    cards: tuple[str, ...] = field(repr=False)
+    cards: Hidden[tuple[str, ...]]

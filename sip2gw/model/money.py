@@ -7,10 +7,13 @@ Amounts are whole *minor units* of the institution's currency (cents for EUR), s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import TypedDict
+
+from msgspec import Struct
+
+from sip2gw.protocol.structs import Discreet, Hidden
 
 Minor = int
 """An amount of money in minor units of the currency; never a float (B43)."""
@@ -89,8 +92,7 @@ class FeeStatus(StrEnum):
     ARRANGEMENT = "R"
 
 
-@dataclass(slots=True)
-class Fee:
+class Fee(Struct):
     """One open money line (Wise: registration). `owed` is the sum of its ledger entries (C71).
 
     A fee with a negative amount is a credit; it still lowers the debtor's debts by `-owed` (B98).
@@ -113,16 +115,14 @@ class Fee:
     arrangement_date: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PaidFee:
+class PaidFee(Struct, frozen=True):
     """A fee that was paid in part or in full."""
 
     fee: Fee
     paid: Minor
 
 
-@dataclass(frozen=True, slots=True)
-class Surplus:
+class Surplus(Struct, frozen=True):
     """What was paid on a fee beyond its present amount, and must be given back (C103)."""
 
     fee_id: str
@@ -132,8 +132,7 @@ class Surplus:
     """When it changed last."""
 
 
-@dataclass(slots=True)
-class PaymentLine:
+class PaymentLine(Struct):
     """What one payment settles of one fee."""
 
     fee_id: str
@@ -155,8 +154,7 @@ class PaymentStatus(StrEnum):
     """It was given back on the day it was made (C54)."""
 
 
-@dataclass(slots=True)
-class Payment:
+class Payment(Discreet, Struct):
     """A booked payment as listed and as replayed (B46, B47, C21)."""
 
     id: str
@@ -172,7 +170,7 @@ class Payment:
     lines: tuple[PaymentLine, ...]
     texts: tuple[str, ...] = ()
     """The screen messages of the first 38, repeated in every replay (C4)."""
-    card: str = field(default="", repr=False)
+    card: Hidden[str] = ""
     """The payer's card as scanned (B21)."""
 
 

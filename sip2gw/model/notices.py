@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
+
+from sip2gw.protocol.structs import Discreet, Hidden
 
 SAYS: Mapping[str, tuple[str, ...]] = {
     "CAO": ("membership", "next_membership", "until"),
@@ -30,8 +33,7 @@ AMOUNTS = frozenset({"owed", "limit"})
 """Values that are whole minor units."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Discreet, Struct, frozen=True):
     """One thing to tell one patron, in words that are chosen when it is delivered.
 
     Raises:
@@ -40,11 +42,11 @@ class Notice:
 
     kind: str
     """One of `SAYS`."""
-    patron_id: str = field(repr=False)
+    patron_id: Hidden[str]
     cause: str
     """What it is about, such as the last day of a period: there is at most one notice of a kind
     for each patron and cause."""
-    values: Mapping[str, str] = field(repr=False)
+    values: Hidden[Mapping[str, str]]
     """What it says: each value that `SAYS` has for its kind, and no other."""
 
     def __post_init__(self) -> None:
@@ -75,16 +77,15 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
-@dataclass(frozen=True, slots=True)
-class KeptNotice:
+class KeptNotice(Discreet, Struct, frozen=True):
     """A notice in the outbox, as staff see it."""
 
     id: str
     kind: str
-    patron_id: str = field(repr=False)
+    patron_id: Hidden[str]
     channel: Channel | None
     """None until it was tried."""
-    to: str | None = field(repr=False)
+    to: Hidden[str | None]
     """The address that it was sent to; before that, the patron's."""
     state: NoticeState
     attempts: int
@@ -94,8 +95,7 @@ class KeptNotice:
     """Why the last attempt failed; empty if it did not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Discreet, Struct, frozen=True):
     """A notice that one process is delivering, with what is known about the patron now."""
 
     id: str
@@ -103,8 +103,8 @@ class Delivery:
     lease: str
     """Which attempt this is, among those of all processes."""
     kind: str
-    patron_id: str = field(repr=False)
-    values: Mapping[str, str] = field(repr=False)
+    patron_id: Hidden[str]
+    values: Hidden[Mapping[str, str]]
     created: datetime
     attempts: int
     """This one included."""
@@ -113,19 +113,18 @@ class Delivery:
     """Of the e-mail, the same at each attempt."""
     known: bool
     """Whether the patron is in the store."""
-    name: str = field(repr=False)
-    email: str | None = field(repr=False)
+    name: Hidden[str]
+    email: Hidden[str | None]
     language: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Discreet, Struct, frozen=True):
     """What became of a `Delivery`."""
 
     state: NoticeState
     """Waiting: it is tried again."""
     problem: str = ""
     """Why it was not sent; names nobody."""
-    to: str | None = field(default=None, repr=False)
+    to: Hidden[str | None] = None
     """The address that it was sent to."""
     next_try: datetime | None = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.model.doors import DoorEntry
 from sip2gw.model.memberships import MaterialRule
 from sip2gw.model.money import Fee, Minor
 from sip2gw.model.upstream import LibraryWord
+from sip2gw.protocol.structs import Opaque, Room
 
 
 class CardState(StrEnum):
@@ -41,8 +42,7 @@ class RelationshipType(StrEnum):
     AUTHORISATION = "authorisation"
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Struct, frozen=True):
     """A membership definition (Wise: abonnement) as far as self-service decisions need it."""
 
     code: str
@@ -65,8 +65,7 @@ class Membership:
     """The first that fits speaks; what none fits is lent as the item says (C167)."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailedPins:
+class FailedPins(Struct, frozen=True):
     """The wrong PINs of a patron that the store has counted (B20, C19)."""
 
     failures: int = 0
@@ -86,8 +85,7 @@ class FailedPins:
 NO_FAILURES = FailedPins()
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     """One card of a patron, with the state of the PIN that all their cards share (B20, B21)."""
 
     number: str
@@ -97,8 +95,7 @@ class Card:
     pin_locked_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BadgeAssignment:
+class BadgeAssignment(Struct, frozen=True):
     """A badge that a patron holds, joined with its definition (B22, C35).
 
     Empty branch tuples mean every branch. `valid_from`/`valid_until` are whole days, inclusive.
@@ -115,8 +112,7 @@ class BadgeAssignment:
     """The badge's own days, which limit those of every assignment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Badge:
+class Badge(Struct, frozen=True):
     """A badge definition as staff see it (B65, C21)."""
 
     code: str
@@ -128,8 +124,7 @@ class Badge:
     """Whole days, inclusive; nobody has the badge on any other day."""
 
 
-@dataclass(frozen=True, slots=True)
-class BadgeHolder:
+class BadgeHolder(Struct, frozen=True):
     """One assignment of a badge as staff see it (B65)."""
 
     code: str
@@ -149,8 +144,7 @@ class BadgeHolder:
     """The name of the badge."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """A reason, set by staff or a terminal, why a patron may not use self-service (B27)."""
 
     type: BlockType
@@ -161,8 +155,7 @@ class Block:
     """Who set it: `import`, `staff` (`patron block`) or `terminal` (message 01) (C41, C70)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loan:
+class Loan(Struct, frozen=True):
     """An item that the patron has on loan."""
 
     item_id: str
@@ -176,8 +169,7 @@ class Loan:
     material: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """A hold; `ready` when the item waits on the hold shelf (B28)."""
 
     id: str
@@ -201,8 +193,7 @@ class Proposer(StrEnum):
     """Staff, or an import that does not say who."""
 
 
-@dataclass(frozen=True, slots=True)
-class Relationship:
+class Relationship(Struct, frozen=True):
     """head of family → child, or authoriser → authorised (B49)."""
 
     type: RelationshipType
@@ -219,11 +210,13 @@ class Relationship:
         return self.type, self.from_id, self.to_id
 
 
-@dataclass(slots=True)
-class PatronRecord:
+class PatronRecord(Opaque, Room, Struct):
     """All that is known about one patron at one moment: the facts that policies decide on.
 
     A snapshot: it is never changed, only replaced. `repr` shows nothing personal (B16).
+
+    What the shell derives from it has its room here; no policy looks there. A table beside the
+    snapshots costs a 63 more than C136 allows: each look into it misses the processor's cache.
     """
 
     id: str
@@ -267,12 +260,6 @@ class PatronRecord:
     """Entries of the store's bar and pass lists for any of the cards, without their notes."""
     word: LibraryWord | None = None
     """What a library system behind the gateway has decided; None: the store is the library."""
-    kept: dict[tuple[object, ...], Any] | None = field(default=None, init=False, compare=False)
-    """Room for what the shell derives from this snapshot; no policy looks here. A table beside the
-    snapshots costs a 63 more than C136 allows: each look into it misses the processor's cache."""
-
-    def __repr__(self) -> str:
-        return "<PatronRecord>"
 
     def card(self, number: str) -> Card | None:
         """The patron's card with `number`, if it is one of theirs."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class RefusedPayment:
+from sip2gw.protocol.structs import Discreet, Hidden
+
+
+class RefusedPayment(Discreet, Struct, frozen=True):
     """A refused 37, as staff see it (B100, C104); it never contains a PIN."""
 
     time: datetime
     """In the zone of the branch, whose day is that of the limit."""
     terminal: str
-    payer: str = field(repr=False)
+    payer: Hidden[str]
     """The card as scanned; once it is written, the patron's id if somebody has the card."""
     amount: str
     """A plain decimal with the decimals of `currency`; what could not be read is as it was sent."""
@@ -25,8 +27,7 @@ class RefusedPayment:
     """A `PaymentRefusalReason`, a kind of failure (C74) or `unreadable`."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedPaymentsMore:
+class RefusedPaymentsMore(Struct, frozen=True):
     """How many of a terminal's refused payments of one day were only counted (C104)."""
 
     time: datetime

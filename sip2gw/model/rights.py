@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
+
+from msgspec import Struct
 
 
 class Role(StrEnum):
@@ -21,8 +22,7 @@ class Role(StrEnum):
     """Self-service of patrons, for a library's own website; nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A named token. The token itself is nowhere: the store has a digest of it."""
 
     name: str
@@ -43,8 +43,7 @@ AuditOutcome = Literal["begun", "done", "rehearsed", "refused", "failed"]
 only looked at, and nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """What somebody is about to read or change."""
 
     time: datetime
@@ -63,8 +62,7 @@ class Act:
     """The IP address it came from; none for a command."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(Struct, frozen=True):
     """A line of the audit log: who read or changed what about whom, from where, and when."""
 
     id: str

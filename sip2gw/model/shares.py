@@ -3,15 +3,16 @@ it by staff later (C124)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct, field
+
 from sip2gw.model.money import Minor
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
-@dataclass(frozen=True, slots=True)
-class Debts:
+class Debts(Struct, frozen=True):
     """What a library system says that somebody owes, at one moment."""
 
     balance: Minor | None = None
@@ -29,19 +30,18 @@ class Kept(StrEnum):
     """Only what is owed in all, until the export is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Discreet, Struct, frozen=True):
     """One 37: what is paid for one debtor, or on one of their fees."""
 
     debtor_id: str
-    card: str = field(repr=False)
+    card: Hidden[str]
     """AA of the 37."""
     relation: str
     """As in `PaymentLine`."""
     amount: Minor
     fee_id: str = ""
     """CG of the 37; empty: the library system spreads the amount."""
-    before: Debts = field(default_factory=Debts, repr=False)
+    before: Hidden[Debts] = field(default_factory=Debts)
     """What the debtor owed right before."""
     kept: Kept | None = None
     """None: it goes up. Otherwise we book it ourselves, and staff tell the library system."""
@@ -58,8 +58,7 @@ class ShareState(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class SentShare:
+class SentShare(Struct, frozen=True):
     """A share that went up and of which nobody knows what became."""
 
     payment_id: str
@@ -78,8 +77,7 @@ class SentShare:
     """Whether staff are told about it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingFee:
+class PendingFee(Struct, frozen=True):
     """What we have taken money for and the library system does not know of yet (C124)."""
 
     id: str
@@ -89,8 +87,7 @@ class PendingFee:
     amount: Minor
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """A share that staff tell the library system, as they see it (C124, C157)."""
 
     id: str

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+
+from msgspec import Struct
+
+from sip2gw.protocol.structs import Discreet, Hidden
 
 AUTOMATIC_TYPE = "AU"
 """The type of the messages that the gateway opens by itself (C145)."""
@@ -44,24 +47,22 @@ class SupportStatus(StrEnum):
     CLOSED = "Z"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Discreet, Struct, frozen=True):
     """Something that a person must follow up: the gateway opens one message for it (C163)."""
 
     category: str
     """One of `AutomaticCategory`."""
-    object: str = field(repr=False)
+    object: Hidden[str]
     """What it is about: the card, the door, the terminal, the payment, the entry. While a message
     about it is open, the same cause is counted there instead of opening another."""
-    text: str = field(repr=False)
+    text: Hidden[str]
     """What staff read; without PINs and passwords."""
-    patron_id: str | None = field(default=None, repr=False)
+    patron_id: Hidden[str | None] = None
     branch: str | None = None
     """Whose opening days count; None: those of the institution's first branch."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupportMessage:
+class SupportMessage(Discreet, Struct, frozen=True, kw_only=True):
     """A message to customer support."""
 
     id: int
@@ -69,7 +70,7 @@ class SupportMessage:
     type: str
     category: str
     status: SupportStatus
-    text: str = field(repr=False)
+    text: Hidden[str]
     created: datetime
     """Of one that was reopened still the first time."""
     department: str | None = None
@@ -82,13 +83,12 @@ class SupportMessage:
     """How often the cause has occurred."""
     repeated: datetime | None = None
     """When it last occurred again."""
-    patron_id: str | None = field(default=None, repr=False)
+    patron_id: Hidden[str | None] = None
     branch: str | None = None
     closed: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SupportFilter:
+class SupportFilter(Discreet, Struct, frozen=True):
     """Which messages are listed; what is not given does not matter."""
 
     only_open: bool = False
@@ -98,11 +98,10 @@ class SupportFilter:
     category: str | None = None
     department: str | None = None
     unit: str | None = None
-    patron_id: str | None = field(default=None, repr=False)
+    patron_id: Hidden[str | None] = None
 
 
-@dataclass(frozen=True, slots=True)
-class SupportCounts:
+class SupportCounts(Struct, frozen=True):
     """How many messages are open, by type (0 for one without any), and how many are overdue."""
 
     open: Mapping[str, int]
@@ -117,8 +116,7 @@ class EventKind(StrEnum):
     CHANGED = "changed"
 
 
-@dataclass(frozen=True, slots=True)
-class SupportEvent:
+class SupportEvent(Discreet, Struct, frozen=True):
     """One step in the history of a message."""
 
     time: datetime
@@ -127,7 +125,7 @@ class SupportEvent:
     kind: EventKind
     before: SupportStatus | None
     after: SupportStatus
-    note: str = field(default="", repr=False)
+    note: Hidden[str] = ""
     """The answer, or what was noted about the change."""
 
 
@@ -141,8 +139,7 @@ class CodeTable(StrEnum):
     DEFAULT_MESSAGE = "default_message"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessingRule:
+class ProcessingRule(Struct, frozen=True):
     """How messages of a type and category are handled; days are opening days (C163)."""
 
     type: str
@@ -159,8 +156,7 @@ class ProcessingRule:
     reporter: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CodeEntry:
+class CodeEntry(Struct, frozen=True):
     """A row of one of the tables of codes: what it is called, and what else belongs to it."""
 
     code: str

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from sip2gw.model.money import Minor
 from sip2gw.protocol.fields import PatronFlag
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
 class Until(StrEnum):
@@ -23,34 +25,32 @@ class Until(StrEnum):
     """The same, but the configuration says that flag 0 is their word then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Discreet, Struct, frozen=True):
     """What a patron's snapshot was made of, to make it anew when our part has changed (B77)."""
 
-    facts: Any = field(repr=False)
+    facts: Hidden[Any]
     """What was read out of their answer; only who reads answers looks into it."""
     known_here: bool
     """Whether our store knew the patron then."""
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryWord:
+class LibraryWord(Discreet, Struct, frozen=True):
     """What the library system itself has decided about a patron; it is never taken away (C121)."""
 
     flags: frozenset[PatronFlag]
     """The patron status, as it was said."""
-    texts: tuple[str, ...] = field(default=(), repr=False)
+    texts: Hidden[tuple[str, ...]] = ()
     """AF, as it was said."""
     until: Until = Until.UNMAPPED
     membership_known: bool = False
     """Whether the membership is known; unknown is not the same as none (C150)."""
-    fee_amount: Minor | None = field(default=None, repr=False)
+    fee_amount: Hidden[Minor | None] = None
     """BV; None when it was not said or cannot be read: then their money flags decide (C150)."""
     money_flags: frozenset[PatronFlag] = frozenset()
     """Those of `flags` that are about money only, as the operator has declared (C123)."""
-    money_texts: tuple[str, ...] = field(default=(), repr=False)
+    money_texts: Hidden[tuple[str, ...]] = ()
     """Those of `texts` that say so."""
-    origin: Origin | None = field(default=None, repr=False, compare=False)
+    origin: Hidden[Origin | None] = None
     """Of the snapshot that carries this word."""
     pending: tuple[str, ...] = ()
     """The ids of what was paid here before the answer, and the library system was not told yet:

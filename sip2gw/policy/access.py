@@ -12,6 +12,8 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
+from msgspec import Struct
+
 from sip2gw.model import (
     EVERY_BRANCH,
     Card,
@@ -44,8 +46,7 @@ class PinState(StrEnum):
     """None presented: AD absent or empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class DoorRules:
+class DoorRules(Struct, frozen=True):
     """The checks of one door profile, each switched and parametrised (B35, C10)."""
 
     require_pin: bool = True
@@ -89,8 +90,7 @@ OK = CheckResult.OK
 SKIPPED = CheckResult.SKIPPED
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """The holder of a known card at one branch, as they are for the whole of `today`."""
 
     record: PatronRecord
@@ -102,8 +102,7 @@ class Holder:
     """The debts at this branch."""
 
 
-@dataclass(frozen=True, slots=True)
-class AssessedHolder:
+class AssessedHolder(Struct, frozen=True):
     """The checks of a holder that depend on neither the moment nor the PIN: see `assess_holder`."""
 
     money: MoneyStanding
@@ -115,8 +114,7 @@ class AssessedHolder:
     """Whether a child is judged as somebody who comes with their head of family (C142)."""
 
 
-@dataclass(slots=True)
-class DoorFacts:
+class DoorFacts(Struct):
     """The facts of one decision. Not frozen: making one would cost three times as much."""
 
     now: datetime
@@ -448,16 +446,14 @@ def _decision(verdicts: tuple[Verdict, ...]) -> AccessDecision:
     return AccessDecision(Reason.GRANTED, verdicts)
 
 
-@dataclass(frozen=True, slots=True)
-class BarEntry:
+class BarEntry(Struct, frozen=True):
     """A card that may not come in at this branch, up to and including `until` (C10)."""
 
     card: str
     until: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PassEntry:
+class PassEntry(Struct, frozen=True):
     """A card that may come in outside the calendar, by weekday and time of day (C10, C11)."""
 
     card: str

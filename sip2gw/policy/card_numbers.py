@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 RuleName = Literal[
     "trim",
@@ -29,16 +30,14 @@ _LUHN = "luhn"
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class CardRule:
+class CardRule(Struct, frozen=True):
     """One rule, whose value has no problem (`value_problem`)."""
 
     rule: RuleName
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one rule made of a number."""
 
     rule: CardRule
@@ -120,8 +119,7 @@ def _is_width(value: str) -> bool:
     return is_number and 1 <= int(value) <= NUMBER_CHARACTERS_MAX
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     """How a rule works, and which values it takes."""
 
     apply: Callable[[str, str], str]

@@ -6,8 +6,9 @@ All obstacles are kept, in the order of the reasons table; the first one is give
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, tzinfo
+
+from msgspec import Struct
 
 from sip2gw.model import (
     BlockType,
@@ -26,8 +27,7 @@ from sip2gw.protocol.fields import PatronFlag
 MONEY_REASONS = frozenset({Reason.FEE_LIMIT, Reason.FEE_AGE})
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(Struct, frozen=True):
     """One reason against self-service, with what the terminal is told about it."""
 
     reason: Reason
@@ -41,8 +41,7 @@ class Obstacle:
     """A library system denies it already, in its own words, so nothing is to be added to AF."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """Everything a 24 or 64 says about what the patron may do."""
 
     obstacles: tuple[Obstacle, ...]

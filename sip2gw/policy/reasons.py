@@ -7,8 +7,9 @@ listed here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sip2gw.protocol.fields import UNKNOWN_CARD_FLAGS, PatronFlag
 
@@ -46,8 +47,7 @@ class Reason(StrEnum):
     SYSTEM = "system"
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonEntry:
+class ReasonEntry(Struct, frozen=True):
     """What follows from one reason."""
 
     meaning: str
@@ -209,8 +209,7 @@ class CirculationReason(StrEnum):
     UNKNOWN_MODE = "unknown_mode"
 
 
-@dataclass(frozen=True, slots=True)
-class CirculationEntry:
+class CirculationEntry(Struct, frozen=True):
     """What follows from one reason."""
 
     meaning: str

@@ -9,15 +9,15 @@ round, and never over two steps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from sip2gw.model import PatronRecord, Proposer, Relationship, RelationshipType
 from sip2gw.policy.membership import MembershipState, membership_state
 
 
-@dataclass(frozen=True, slots=True)
-class RelationshipRules:
+class RelationshipRules(Struct, frozen=True):
     """The institution's types of relationships (B49: licence, Flanders without authorisation)."""
 
     types: frozenset[RelationshipType] = frozenset(RelationshipType)
@@ -159,8 +159,7 @@ def is_born_on(record: PatronRecord, day: date) -> bool:
     return record.birth_date is not None and record.birth_date == day
 
 
-@dataclass(frozen=True, slots=True)
-class PayableAccount:
+class PayableAccount(Struct, frozen=True):
     """A patron for whom the payer may pay at the moment, and why."""
 
     debtor: PatronRecord

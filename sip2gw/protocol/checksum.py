@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+
+from msgspec import Struct
+
+from sip2gw.protocol.structs import Opaque
 
 _CHUNK = 256
 """Adler-32's low half is an exact sum below 65,521: true for 256 bytes of at most 255 each."""
@@ -56,8 +59,7 @@ def _fits(total: int, digits: bytes) -> bool:
     return (total + int(digits, 16)) & 0xFFFF == 0
 
 
-@dataclass(slots=True, repr=False)
-class Trailer:
+class Trailer(Opaque, Struct):
     """A frame taken apart at its end. Its parts may hold secrets, so `repr` shows none (B16)."""
 
     body: bytes

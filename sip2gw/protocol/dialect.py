@@ -7,7 +7,6 @@ those messages; a handler that does not set them does not send them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sip2gw.protocol import fields as f
@@ -17,7 +16,6 @@ DialectName = Literal["standard", "wise", "gossip"]
 """What a profile may speak."""
 
 
-@dataclass(slots=True, repr=False)
 class MoneyLinesResponse(Response):
     """Money lines of a patron, one YZ each.  Spec: Wise, dialog 41/42 (B55, C45)."""
 
@@ -31,7 +29,6 @@ class MoneyLinesResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class MoneyLines(Request):
     """A terminal asks for open and paid money lines.  Spec: Wise, dialog 41/42 (B55, C45)."""
 

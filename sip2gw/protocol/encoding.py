@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import unicodedata
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Encoding = Literal["cp850", "latin-1", "cp1252", "utf-8", "ascii"]
 """What a profile may choose; cp850 is SIP2's own default (B5)."""
@@ -50,8 +52,7 @@ def plain(text: str) -> str:
     return "".join([c if c.isascii() and c.isprintable() and c != "|" else " " for c in text])
 
 
-@dataclass(frozen=True, slots=True)
-class TextEncoding:
+class TextEncoding(Struct, frozen=True):
     """One character encoding of the wire. All five agree on ASCII, hence the fast paths."""
 
     name: str

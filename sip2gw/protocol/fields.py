@@ -9,9 +9,11 @@ Spec: SIP2 2.00, field definitions; vendor and own extensions are marked.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Annotated, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.protocol.timestamps import Timestamp
 from sip2gw.protocol.values import (
@@ -38,8 +40,7 @@ COMMAND_WIDTH = 2
 TAG_WIDTH = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """A place in the fixed block: no tag, always exactly `width` characters (B9)."""
 
     width: int
@@ -47,8 +48,7 @@ class Fixed:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tagged:
+class Tagged(Struct, frozen=True):
     """An identified field: a two-letter tag, the value and the delimiter."""
 
     tag: str
@@ -71,8 +71,7 @@ class Tagged:
         return replace(self, is_required=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Identified fields that come together, once for each thing that they describe.
 
     The value is a tuple of `kind`, whose attributes are the values of `members` in their order. All

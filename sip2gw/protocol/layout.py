@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Any, Generic, TypeVar, get_args
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from sip2gw.protocol.fields import Fixed, Group, Tagged
 
 Place = TypeVar("Place", Fixed, Tagged, Group)
 
 
-@dataclass(frozen=True, slots=True)
-class Placement(Generic[Place]):
+class Placement(Struct, Generic[Place], frozen=True):
     """One attribute of a message and its place on the wire."""
 
     attribute: str
@@ -21,8 +21,7 @@ class Placement(Generic[Place]):
     """What a reader sets when the field is not there: None where the type allows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The wire order of one message: its fixed block, its identified fields, groups of them."""
 
     fixed: tuple[Placement[Fixed], ...]
@@ -59,7 +58,7 @@ _layouts: dict[type[Any], Layout] = {}
 
 
 def layout_of(message: type[Any]) -> Layout:
-    """The layout of the dataclass `message`, read once.
+    """The layout of `message`, read once.
 
     Raises:
         TypeError: as `read_layout`.
@@ -70,7 +69,7 @@ def layout_of(message: type[Any]) -> Layout:
 
 
 def read_layout(message: type[Any]) -> Layout:
-    """The layout of the dataclass `message` from its annotations.
+    """The layout of `message` from its annotations.
 
     Raises:
         TypeError: an attribute has no place, a fixed field comes after an identified one, an
@@ -79,14 +78,12 @@ def read_layout(message: type[Any]) -> Layout:
     fixed: list[Placement[Fixed]] = []
     tagged: list[Placement[Tagged]] = []
     groups: list[Placement[Group]] = []
-    hints = get_type_hints(message, include_extras=True)
-    for field in dataclasses.fields(message):
+    for field in fields(message):
         if field.name == "extra_fields":
             continue
-        hint = hints[field.name]
-        optional = type(None) in get_args(getattr(hint, "__origin__", hint))
+        optional = type(None) in get_args(getattr(field.type, "__origin__", field.type))
         absent = None if optional else field.default
-        match getattr(hint, "__metadata__", (None,))[0]:
+        match getattr(field.type, "__metadata__", (None,))[0]:
             case Fixed() as place if not tagged:
                 fixed.append(Placement(field.name, place, absent))
             case Tagged() as place if not groups:

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from datetime import datetime
-from functools import cache
-from operator import attrgetter
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from sip2gw.protocol.layout import layout_of
-
-M = TypeVar("M", bound="Message")
-
-
-class Room:
-    """Has room for what a reader derives from a message that nobody may change any more.
-
-    It is empty at first, and in every copy: it says nothing about the message.
-    """
-
-    __slots__ = ("kept",)
-    kept: Any
+from sip2gw.protocol.structs import Room
 
 
-@dataclass(slots=True, repr=False)
-class Message(Room):
+class Message(Room, Struct, kw_only=True):
     """A message of either side. `repr` shows no sensitive value and no unknown field (B16)."""
 
     code: ClassVar[str]
 
-    extra_fields: list[tuple[str, bytes]] = field(default_factory=list, kw_only=True)
+    extra_fields: list[tuple[str, bytes]] = []
     """Fields that the message does not know, and repetitions of one that may stand only once
     (the first counts): tag and value byte for byte (B1). They may hold secrets."""
 
@@ -41,13 +28,15 @@ class Message(Room):
         )
         return f"{type(self).__name__}({shown})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # Every struct has this method, too, and there it shows everything.
+        return []
 
-@dataclass(slots=True, repr=False)
+
 class Response(Message):
     """What the gateway says."""
 
 
-@dataclass(slots=True, repr=False)
 class Verbatim(Response):
     """An answer that somebody else has written, to be sent as it is (C126).
 
@@ -63,25 +52,10 @@ class Verbatim(Response):
         return f"Verbatim({len(self.body)} bytes)"
 
 
-@cache
-def _positional(kind: type[Message]) -> attrgetter[tuple[Any, ...]]:
-    """Reads what a message of this kind is made of, in order, but for `extra_fields`."""
-    return attrgetter(*(part.name for part in fields(kind) if not part.kw_only))
-
-
-def copied(message: M) -> M:
-    """A message that says the same: a cheaper `dataclasses.replace`, for every request."""
-    kind: Any = type(message)
-    copy: M = kind(*_positional(kind)(message))
-    copy.extra_fields = message.extra_fields
-    return copy
-
-
 _ECHOED = ("language", "patron_identifier", "item_identifier", "transaction_id")
 """What a refusal repeats of the request, as far as both messages have it (C27)."""
 
 
-@dataclass(slots=True, repr=False)
 class Request(Message):
     """What a terminal says."""
 
@@ -92,7 +66,7 @@ class Request(Message):
 
         The defaults of a response *are* its failure form; this adds who, when and why.
         """
-        known = {attribute.name for attribute in fields(self.response)}
+        known = self.response.__struct_fields__
         values: dict[str, Any] = {
             "institution_id": institution_id,
             "transaction_date": now,
@@ -105,7 +79,6 @@ class Request(Message):
         )
 
 
-@dataclass(slots=True, repr=False)
 class UnknownRequest(Request):
     """A request whose command is not one of ours, for those who only hand it on (C126).
 

@@ -7,7 +7,6 @@ absent is None where absence matters (an absent AD is not an empty one).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from sip2gw.protocol import fields as f
@@ -23,7 +22,6 @@ ALWAYS_SUPPORTED = frozenset({"93", "97", "99"})
 # Session --------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, repr=False)
 class LoginResponse(Response):
     """Whether the terminal may go on.  Spec: SIP2 2.00, message 94."""
 
@@ -32,7 +30,6 @@ class LoginResponse(Response):
     ok: f.Ok = False
 
 
-@dataclass(slots=True, repr=False)
 class Login(Request):
     """A terminal names itself.  Spec: SIP2 2.00, message 93."""
 
@@ -46,7 +43,6 @@ class Login(Request):
     location_code: f.LocationCode = None
 
 
-@dataclass(slots=True, repr=False)
 class AcsStatus(Response):
     """What the gateway can do for this terminal.  Spec: SIP2 2.00, message 98 (B13, B17)."""
 
@@ -70,7 +66,6 @@ class AcsStatus(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class ScStatus(Request):
     """A terminal reports its state and asks for ours.  Spec: SIP2 2.00, message 99."""
 
@@ -82,14 +77,12 @@ class ScStatus(Request):
     protocol_version: f.ProtocolVersion = "2.00"
 
 
-@dataclass(slots=True, repr=False)
 class RequestScResend(Response):
     """We ask the terminal to send its message again.  Spec: SIP2 2.00, message 96."""
 
     code: ClassVar[str] = "96"
 
 
-@dataclass(slots=True, repr=False)
 class RequestAcsResend(Request):
     """The terminal asks us to send our answer again.  Spec: SIP2 2.00, message 97."""
 
@@ -100,7 +93,6 @@ class RequestAcsResend(Request):
 # Patron ---------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, repr=False)
 class PatronStatusResponse(Response):
     """What a patron may do and owes.  Spec: SIP2 2.00, message 24 (B18)."""
 
@@ -121,7 +113,6 @@ class PatronStatusResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class PatronStatusRequest(Request):
     """A terminal asks what a patron may do.  Spec: SIP2 2.00, message 23."""
 
@@ -136,7 +127,6 @@ class PatronStatusRequest(Request):
     patron_password: f.RequiredPatronPassword = None
 
 
-@dataclass(slots=True, repr=False)
 class PatronInformationResponse(Response):
     """All about a patron, with the lists asked for.  Spec: SIP2 2.00, message 64 (B18, B28)."""
 
@@ -181,7 +171,6 @@ class PatronInformationResponse(Response):
     fee_details: f.FeeDetails = ()
 
 
-@dataclass(slots=True, repr=False)
 class PatronInformation(Request):
     """A terminal asks all about a patron.  Spec: SIP2 2.00, message 63; FW is Wise's (B26)."""
 
@@ -200,7 +189,6 @@ class PatronInformation(Request):
     fetch_reason: f.FetchReason = None
 
 
-@dataclass(slots=True, repr=False)
 class BlockPatron(Request):
     """A terminal asks to block a card.  Spec: SIP2 2.00, message 01 (B31)."""
 
@@ -215,7 +203,6 @@ class BlockPatron(Request):
     terminal_password: f.RequiredTerminalPassword = None
 
 
-@dataclass(slots=True, repr=False)
 class PatronEnableResponse(Response):
     """The patron after the block was lifted, or not.  Spec: SIP2 2.00, message 26."""
 
@@ -234,7 +221,6 @@ class PatronEnableResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class PatronEnable(Request):
     """A terminal asks to lift a block that a 01 set.  Spec: SIP2 2.00, message 25 (C41)."""
 
@@ -248,7 +234,6 @@ class PatronEnable(Request):
     patron_password: f.PatronPassword = None
 
 
-@dataclass(slots=True, repr=False)
 class EndSessionResponse(Response):
     """The patron's session has ended, always.  Spec: SIP2 2.00, message 36 (B31)."""
 
@@ -262,7 +247,6 @@ class EndSessionResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class EndPatronSession(Request):
     """The patron leaves the terminal.  Spec: SIP2 2.00, message 35."""
 
@@ -276,7 +260,6 @@ class EndPatronSession(Request):
     patron_password: f.PatronPassword = None
 
 
-@dataclass(slots=True, repr=False)
 class FeePaidResponse(Response):
     """Whether a payment was booked.  Spec: SIP2 2.00, message 38 (B43, B46)."""
 
@@ -292,7 +275,6 @@ class FeePaidResponse(Response):
     settled_fees: f.SettledFees = ()
 
 
-@dataclass(slots=True, repr=False)
 class FeePaid(Request):
     """A terminal has taken money.  Spec: SIP2 2.00, message 37; ZD is our own (B52)."""
 
@@ -316,7 +298,6 @@ class FeePaid(Request):
 # Items ----------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, repr=False)
 class LoanResponse(Response):
     """What the answers to a loan and to its renewal, which have the same form, say."""
 
@@ -341,14 +322,12 @@ class LoanResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class CheckoutResponse(LoanResponse):
     """Whether an item was charged, and until when.  Spec: SIP2 2.00, message 12 (B56)."""
 
     code: ClassVar[str] = "12"
 
 
-@dataclass(slots=True, repr=False)
 class Checkout(Request):
     """A terminal asks to charge an item to a patron.  Spec: SIP2 2.00, message 11."""
 
@@ -369,7 +348,6 @@ class Checkout(Request):
     cancel: f.Cancel = False
 
 
-@dataclass(slots=True, repr=False)
 class CheckinResponse(Response):
     """Whether an item was taken back, and where it goes.  Spec: SIP2 2.00, message 10 (B59)."""
 
@@ -398,7 +376,6 @@ class CheckinResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class Checkin(Request):
     """A terminal takes an item back.  Spec: SIP2 2.00, message 09."""
 
@@ -416,14 +393,12 @@ class Checkin(Request):
     cancel: f.Cancel = False
 
 
-@dataclass(slots=True, repr=False)
 class RenewResponse(LoanResponse):
     """Whether a loan was extended.  Spec: SIP2 2.00, message 30 (B60)."""
 
     code: ClassVar[str] = "30"
 
 
-@dataclass(slots=True, repr=False)
 class Renew(Request):
     """A terminal asks to extend one loan.  Spec: SIP2 2.00, message 29 (B54)."""
 
@@ -444,7 +419,6 @@ class Renew(Request):
     fee_acknowledged: f.FeeAcknowledged = False
 
 
-@dataclass(slots=True, repr=False)
 class RenewAllResponse(Response):
     """What was renewed and what not.  Spec: SIP2 2.00, message 66 (B60)."""
 
@@ -461,7 +435,6 @@ class RenewAllResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class RenewAll(Request):
     """A terminal asks to extend all loans of a patron.  Spec: SIP2 2.00, message 65."""
 
@@ -476,7 +449,6 @@ class RenewAll(Request):
     fee_acknowledged: f.FeeAcknowledged = False
 
 
-@dataclass(slots=True, repr=False)
 class ItemInformationResponse(Response):
     """All about an item.  Spec: SIP2 2.00, message 18 (B60, C27)."""
 
@@ -503,7 +475,6 @@ class ItemInformationResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class ItemInformation(Request):
     """A terminal asks all about an item.  Spec: SIP2 2.00, message 17."""
 
@@ -516,7 +487,6 @@ class ItemInformation(Request):
     terminal_password: f.TerminalPassword = None
 
 
-@dataclass(slots=True, repr=False)
 class ItemStatusUpdateResponse(Response):
     """Whether the properties were stored.  Spec: SIP2 2.00, message 20 (B60)."""
 
@@ -531,7 +501,6 @@ class ItemStatusUpdateResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class ItemStatusUpdate(Request):
     """A terminal sends properties of an item.  Spec: SIP2 2.00, message 19."""
 
@@ -545,7 +514,6 @@ class ItemStatusUpdate(Request):
     item_properties: f.RequiredItemProperties = ""
 
 
-@dataclass(slots=True, repr=False)
 class HoldResponse(Response):
     """Whether a hold was placed, changed or removed.  Spec: SIP2 2.00, message 16 (B60)."""
 
@@ -565,7 +533,6 @@ class HoldResponse(Response):
     print_line: f.PrintLine = ()
 
 
-@dataclass(slots=True, repr=False)
 class Hold(Request):
     """A terminal asks to place (`+`), change (`*`) or remove (`-`) a hold.
 

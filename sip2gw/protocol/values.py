@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.protocol.encoding import plain
 from sip2gw.protocol.timestamps import write_timestamp
@@ -15,8 +16,7 @@ _READINGS_MAX = 512
 """Remembered readings of one kind of flag string."""
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(Struct, frozen=True):
     """One way to write a value."""
 
     name: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from sip2gw.protocol.dialect import DialectName
 from sip2gw.protocol.encoding import TextEncoding, text_encoding
@@ -18,8 +20,20 @@ Readers = dict[bytes, Callable[[bytes], Any]]
 Writers = dict[type[Any], Callable[[Any], bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class WireFormat:
+class _Derived:
+    """What a wire format makes of its settings, of which it is no part."""
+
+    __slots__ = ("request_readers", "response_readers", "text", "timestamps", "writers")
+
+    text: TextEncoding
+    timestamps: TimestampCache
+    request_readers: Readers
+    response_readers: Readers
+    writers: Writers
+    """What `codec` has compiled for this format, by command or message class."""
+
+
+class WireFormat(_Derived, Struct, frozen=True):
     """The wire side of a profile; share one object among all connections of a profile.
 
     The defaults hold before login (C73).
@@ -57,14 +71,9 @@ class WireFormat:
     """Whether a request with an unknown command is handed out as well (C126); else it is dropped
     (B2)."""
 
-    text: TextEncoding = field(init=False, repr=False, compare=False)
-    timestamps: TimestampCache = field(init=False, repr=False, compare=False)
-    request_readers: Readers = field(init=False, repr=False, compare=False, default_factory=dict)
-    response_readers: Readers = field(init=False, repr=False, compare=False, default_factory=dict)
-    writers: Writers = field(init=False, repr=False, compare=False, default_factory=dict)
-    """What `codec` has compiled for this format, by command or message class."""
-
     def __post_init__(self) -> None:
         text = text_encoding(self.encoding, self.substitute, keeps=self.keeps_bytes)
-        object.__setattr__(self, "text", text)
-        object.__setattr__(self, "timestamps", TimestampCache(self.date_zone))
+        force_setattr(self, "text", text)
+        force_setattr(self, "timestamps", TimestampCache(self.date_zone))
+        for compiled in ("request_readers", "response_readers", "writers"):
+            force_setattr(self, compiled, {})

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sip2gw.config import Listener
 from sip2gw.config.tables.terminals import NO_ADDRESS
@@ -36,8 +37,7 @@ PAUSE_S = 0.5
 LOOK_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A connection that was let in, with nothing read of it but its PROXY header.
 
     It has its place and counts for its address (`Doorkeeper`) until whoever takes it says that it
@@ -67,8 +67,7 @@ class Settings(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Behind:
+class _Behind(Struct):
     """A connection from a proxy that has not said yet who is behind it."""
 
     sock: socket.socket

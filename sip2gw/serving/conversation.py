@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from sip2gw.handlers import Session, TerminalView
 from sip2gw.protocol.line.connection import ServerConnection
@@ -11,8 +12,7 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.serving.site import KnownTerminal
 
 
-@dataclass(slots=True)
-class Conversation:
+class Conversation(Struct):
     """One connection, as far as the gateway cares."""
 
     number: int

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from sip2gw.foundation.eager import Suspended, start
 from sip2gw.handlers import Answer, Session, TerminalView
@@ -19,6 +20,7 @@ from sip2gw.protocol.codec import parse_request_body, serialise
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.line.connection import ServerConnection
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest, Request
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.serving.conversation import Conversation
 from sip2gw.serving.gateway import Gateway
@@ -39,18 +41,16 @@ class UndecidedError(Exception):
     """The question cannot be put to this door; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(Discreet, Struct, frozen=True):
     """Who wants to pass."""
 
-    card: str = field(repr=False)
-    pin: str | None = field(repr=False)
+    card: Hidden[str]
+    pin: Hidden[str | None]
     direction: Literal["in", "out"] | None = None
     """As the controller understands it; None: as the door is configured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What the door does."""
 
     granted: bool

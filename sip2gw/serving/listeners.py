@@ -10,16 +10,17 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import chain
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.config import Address, Listener, UnixAddress
 from sip2gw.foundation.unix_socket import OWNER_AND_GROUP, Place
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """A socket that is bound for a listener of the configuration."""
 
     sock: socket.socket

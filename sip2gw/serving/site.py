@@ -6,11 +6,13 @@ A reload builds a new `Site` and swaps it in (B66).
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import Config, Terminal
 from sip2gw.handlers import TerminalView
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.serving.views import terminal_views
 from sip2gw.texts import Catalogue
@@ -18,8 +20,7 @@ from sip2gw.texts import Catalogue
 ADDRESSES_REMEMBERED_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class KnownTerminal:
+class KnownTerminal(Struct, frozen=True):
     """A login and the view that it opens."""
 
     terminal: Terminal
@@ -88,18 +89,17 @@ class Recognised:
         return self._known[address]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Discreet, Struct, frozen=True):
     """All terminals of one configuration."""
 
     config: Config
-    by_login: dict[str, KnownTerminal] = field(repr=False)
+    by_login: Hidden[dict[str, KnownTerminal]]
     by_name: dict[str, KnownTerminal]
     texts: Catalogue
     prelogin: WireFormat
     """How lines look before the login (C73)."""
-    expected: Expected = field(repr=False)
-    recognised: Recognised = field(repr=False)
+    expected: Hidden[Expected]
+    recognised: Hidden[Recognised]
 
 
 def build_site(config: Config, capabilities: frozenset[Capability]) -> Site:

@@ -12,8 +12,9 @@ import ssl
 from asyncio import sslproto
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sip2gw.config import ClientCertificate, Config, ConfigError, Listener, TlsFiles
 from sip2gw.serving.arrivals import RECEIVE_BYTES
@@ -47,7 +48,7 @@ def holding(config: Config) -> Config:
         if path is not None:
             with suppress(OSError):
                 held[path] = path.read_bytes()
-    return replace(config, tls=replace(files, held=held))
+    return replace(config, tls=TlsFiles(files.certificate, files.key, files.client_ca, held))
 
 
 @contextmanager
@@ -120,7 +121,7 @@ def sufficient(new: TlsFiles | None, old: TlsFiles | None) -> TlsFiles | None:
     if new is None or old is None:
         return new or old
     held = {**old.held, **new.held}
-    return replace(new, client_ca=new.client_ca or old.client_ca, held=held)
+    return TlsFiles(new.certificate, new.key, new.client_ca or old.client_ca, held)
 
 
 def context_for(listener: Listener, contexts: Contexts) -> ssl.SSLContext | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import (
@@ -51,10 +52,7 @@ from sip2gw.protocol.registry import RESPONSES
 from sip2gw.protocol.wire import UNCUT, WireFormat
 from sip2gw.texts import Catalogue
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    T = TypeVar("T", bound=DataclassInstance)
+T = TypeVar("T", bound=Struct)
 
 _CODES_BY_CAPABILITY = {
     Capability.PAYMENTS: frozenset({"37", "41"}),
@@ -69,7 +67,7 @@ _NEVER_HIDDEN_BY_ALLOWING = frozenset({"BL", "CQ", "BK"})
 
 def _like(kind: type[T], table: object, **given: object) -> T:
     """A `kind` of what is `given` and, for its other fields, the keys of `table` of that name."""
-    names = (field.name for field in fields(kind) if field.init and field.name not in given)
+    names = (name for name in kind.__struct_fields__ if name not in given)
     return kind(**given, **{name: getattr(table, name) for name in names})
 
 

@@ -11,7 +11,8 @@ import asyncio
 import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 FAILURES_WINDOW_S = 300.0
 """How long a failed login counts against its address."""
@@ -40,8 +41,7 @@ def neighbourhood(address: str) -> str:
     return str(ipaddress.IPv6Network((ip, IPV6_SITE_BITS), strict=False))
 
 
-@dataclass(slots=True)
-class _Caller:
+class _Caller(Struct):
     """An address that logs in."""
 
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=DELAY_STEPS_MAX))

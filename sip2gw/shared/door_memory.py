@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from msgspec import Struct, field
+
 from sip2gw.model import PatronRecord
+from sip2gw.protocol.structs import Discreet, Hidden
 
 PASSAGES_MAX = 10_000
 PATRONS_MAX = 20_000
@@ -18,11 +20,10 @@ WRONG_PINS_MAX = 5
 """Number of wrong PINs in a row after which no PIN is right any more in an emergency."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(Discreet, Struct, frozen=True):
     """A head of family who went in, as one of their children sees it."""
 
-    card: str = field(repr=False)
+    card: Hidden[str]
     """Of the head."""
     badges: tuple[str, ...]
     """Those of the head that the door asked for."""
@@ -115,8 +116,7 @@ class Snapshot(Protocol):
 R = TypeVar("R", bound=Snapshot)
 
 
-@dataclass(slots=True)
-class AdmittedPatron(Generic[R]):
+class AdmittedPatron(Discreet, Struct, Generic[R]):
     """A patron who was admitted, and the last that was seen of them."""
 
     record: R
@@ -124,7 +124,7 @@ class AdmittedPatron(Generic[R]):
     """When, by door and card; monotonic."""
     wrong_pins: int = 0
     """With whatever card, since the last right one (C99)."""
-    pin_hash: str | None = field(default=None, repr=False)
+    pin_hash: Hidden[str | None] = None
     """A slow hash of the PIN that a library system found right last; our store has its own."""
     seen_s: float = 0.0
     """When `record` was seen; monotonic. Counts where several workers tell each other."""

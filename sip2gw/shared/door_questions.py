@@ -6,8 +6,11 @@ A reader that reads a card twice asks one question. In memory only, and bounded.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
+
+from sip2gw.protocol.structs import Discreet, Hidden
 
 QUESTIONS_MAX = 10_000
 FORGOTTEN_EVERY_S = 1.0
@@ -17,9 +20,8 @@ DoorQuestion = tuple[str, bytes]
 """A door, and a keyed digest of card and PIN."""
 
 
-@dataclass(slots=True)
-class _Answered:
-    answer: Any = field(repr=False)
+class _Answered(Discreet, Struct):
+    answer: Hidden[Any]
     until_s: float
 
 

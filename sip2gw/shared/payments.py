@@ -11,8 +11,11 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from sip2gw.backend.base import PaymentResult
 from sip2gw.foundation.eager import Detached
+from sip2gw.protocol.structs import Discreet, Hidden
 
 Key = tuple[str, str, str]
 """Terminal, key and content of a payment: two have it in common only if one repeats the other."""
@@ -31,14 +34,13 @@ class Paying:
     """Whether anything may have reached the library system."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Discreet, Struct, frozen=True):
     """How a share ended that the journal still shows as sent, because the store failed."""
 
     payment_id: str
     position: int
     booked: bool
-    texts: tuple[str, ...] = field(repr=False)
+    texts: Hidden[tuple[str, ...]]
 
 
 class Payments:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from sip2gw.shared.turns import NameTurns
 
@@ -15,8 +16,7 @@ JUDGED_AT_ONCE_MAX = 2
 """At most this many unremembered PINs are judged at a time at a terminal with too many failures."""
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalLimit:
+class TerminalLimit(Struct, frozen=True):
     """How many PINs may fail at a terminal, and in what time."""
 
     failures_max: int
@@ -62,8 +62,7 @@ class GuessPlace(Protocol):
         """It has been judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     guesses: TerminalGuesses
     crowded: bool
 

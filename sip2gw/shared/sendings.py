@@ -11,9 +11,12 @@ from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from sip2gw.backend.attempts import UnknownSending
 from sip2gw.foundation.eager import Detached
 from sip2gw.protocol.message import Response
+from sip2gw.protocol.structs import Discreet, Hidden
 
 ANSWER_KEPT_S = 60.0
 """So long at most a yes is given again (C127)."""
@@ -53,10 +56,9 @@ class Passage:
     answer: Response | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
+class _Answered(Discreet, Struct, frozen=True):
     sending: UnknownSending
-    answer: Response = field(repr=False)
+    answer: Hidden[Response]
     until_s: float
 
 

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from typing_extensions import TypedDict
 
 from sip2gw.backend.library import Library
 from sip2gw.config import Config
 
 
-@dataclass(frozen=True, slots=True)
-class MaintenanceChore:
+class MaintenanceChore(Struct, frozen=True):
     """One thing to forget."""
 
     key: str

@@ -6,8 +6,9 @@ Unlike screen texts they may have several lines and any character.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from sip2gw.model.notices import AMOUNTS, DAYS, SAYS
 from sip2gw.texts import format_day, format_money, placeholders
@@ -16,8 +17,7 @@ ALWAYS = ("name", "library")
 """Values that every notice has: the patron's name and the library's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """Subject and text with `{name}` placeholders, each from a closed list (C86)."""
 
     subject: str

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from sip2gw.model import Minor
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.texts import Catalogue, format_money
 
 
-@dataclass(slots=True)
-class PaymentTexts:
+class PaymentTexts(Discreet, Struct):
     """Renders the texts that are kept with a payment, so that each retry gets the same (C4)."""
 
-    catalogue: Catalogue = field(repr=False)
+    catalogue: Hidden[Catalogue]
     language: str
     currency: str
     waived: bool

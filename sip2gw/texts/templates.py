@@ -7,13 +7,13 @@ a personal placeholder names the entry of `personal_fields` that must allow it (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sip2gw.texts import placeholders
 
 
-@dataclass(frozen=True, slots=True)
-class Placeholders:
+class Placeholders(Struct, frozen=True):
     """The names that one kind of template may use."""
 
     names: tuple[str, ...]

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from orders import Decide, Saying, settling
+from orders import Decide, saying, settling
 
 from sip2gw.backend.base import BackendError, PaymentOrder
 from sip2gw.backend.database import Connection
@@ -235,7 +235,7 @@ def order(key: str = "BK1", amount: int = 100, **changed: Any) -> PaymentOrder:
         "now": NOW,
         "key_expires": NOW + timedelta(days=30),
         "case": settling(),
-        "texts": Saying("Thank you"),
+        "texts": saying("Thank you"),
     }
     return PaymentOrder(**(values | changed))
 

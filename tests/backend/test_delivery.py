@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import pytest
 import trustme
 import webhook_server
 from mail_server import MailServer
+from msgspec.structs import replace
 from webhook_server import WebhookServer
 
 from sip2gw.backend.base import UnavailableError

@@ -1,10 +1,11 @@
 """The doors' lists, what the door log tells staff, and its anonymisation (B42, C10, C76, C96)."""
 
 import asyncio
-from dataclasses import replace
+import dataclasses
 from datetime import date, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
@@ -133,7 +134,7 @@ async def test_b78_what_was_only_observed_is_counted_for_itself(library: Library
 
     def seen(seconds: int, theirs: str, reason: str = "granted", door: str = "door-1"):
         one = row(seconds, reason)
-        return replace(one, mode=OBSERVED, theirs=theirs, terminal=door)
+        return dataclasses.replace(one, mode=OBSERVED, theirs=theirs, terminal=door)
 
     await logged(
         library,

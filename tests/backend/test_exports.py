@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
 from sip2gw.backend.base import Begun, PaymentOutcome, PaymentResult, RefusedError
 from sip2gw.backend.library import Library

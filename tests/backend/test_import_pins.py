@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from foreign_pins import BCRYPT_2468, BCRYPT_LONG, EVERGREEN_2468, KOHA_2468, LONG_PIN
+from msgspec.structs import replace
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.loading import pins as pins_module

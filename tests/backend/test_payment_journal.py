@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult, RefusedError
 from sip2gw.backend.library import Library

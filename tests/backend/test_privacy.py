@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from unicodedata import normalize
 from unittest.mock import patch
 
 import pytest
-from orders import Saying, decided_by
+from msgspec.structs import replace
+from orders import decided_by, saying
 
 from sip2gw.backend.attempts import UnknownAttempt
 from sip2gw.backend.base import EntryOrder, PaymentOrder, RefusedError
@@ -215,7 +215,7 @@ async def visit(library: Library) -> None:
     assert load(library, PATRON_LINE, child, *ELSEWHERE, *fees, *relations).errors == ()
     first = paying("D1", 200, f"20260310{CARD}", key=f"bk:20260310{CARD}")
     second = paying("D2", 100, "7", payer_id="P9", card="P9", content=f"P9|100|EUR|{CARD}")
-    for payment in (replace(first, texts=Saying(f"Thank you, {NAME}")), second):
+    for payment in (replace(first, texts=saying(f"Thank you, {NAME}")), second):
         assert (await library.book_payment(payment)).outcome == "booked"
     unsure = order("BK77", payer_id=DIRK, content=f"{DIRK}|100|EUR", card=OLD)
     await library.settle([attempt_of(unsure)], NOW)

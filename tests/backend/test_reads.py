@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from orders import decided_by
 
 from sip2gw.backend.base import Backend, BackendTimeoutError, UnavailableError

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
 from sip2gw.backend.attempts import DoubtfulSending, UnknownSending
 from sip2gw.backend.base import RefusedError, UnavailableError

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from orders import Saying
+from msgspec.structs import replace
+from orders import saying
 from postgres import Server
 
 from sip2gw.backend.base import Begun, PaymentOutcome, PaymentResult
@@ -64,7 +64,7 @@ async def begin(library: Library, *plan: Share, bk: str = "B1") -> Begun | Payme
     """A payment of the shares by P7, whom only the library system knows."""
     amount = sum(share.amount for share in plan)
     content = f"P7|{amount}"
-    wanted = order(bk, amount, payer_id="P7", content=content, texts=Saying("Thanks"))
+    wanted = order(bk, amount, payer_id="P7", content=content, texts=saying("Thanks"))
     return await library.begin_shares(wanted, "default", plan, ("Thanks",), OWED)
 
 

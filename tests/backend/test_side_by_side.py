@@ -14,7 +14,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from operator import methodcaller
@@ -31,6 +30,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 from orders import Decide, decided_by
 from postgres import Server
 

@@ -11,7 +11,6 @@ import sqlite3
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from getpass import GetPassWarning
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from orders import Saying, settling
+from msgspec.structs import replace
+from orders import saying, settling
 
 from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
@@ -67,7 +67,7 @@ def pay(config: Path, amount: int, *, now: datetime, bk: str = "7", kind: str = 
             now,
             later,
             settling(line),
-            Saying(),
+            saying(),
             "C1",
         )
         result = await store.book_payment(order)
@@ -386,7 +386,7 @@ def attempt(bk: str = "K1", amount: int = 250) -> PaymentOrder:
         now=datetime.now(UTC),
         key_expires=datetime.now(UTC) + timedelta(days=30),
         case=settling(),
-        texts=Saying(),
+        texts=saying(),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from behind import DIALECTS, Dialect, badges_of, behind, config_in_front
 from harness import CONFIG, LIBRARY, load
-from orders import Saying, settling
+from orders import saying, settling
 
 from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
@@ -134,7 +134,7 @@ async def test_what_was_paid_here_is_left_out(config):
     shares = [Share("1004", "1004", "own", 450, kept=Kept.SUM)]
     at = datetime(2026, 3, 10, 10, tzinfo=UTC)
     what = ("pay-1", "B1", "x", "1004", 450, "EUR", "00", "B1", at, at + timedelta(days=30))
-    order = PaymentOrder(*what, case=settling(), texts=Saying("Thank you"))
+    order = PaymentOrder(*what, case=settling(), texts=saying("Thank you"))
     begun = await store.begin_shares(order, "default", shares, (), {})
     assert isinstance(begun, Begun)
     await store.book_kept(begun.payment_id, at)
@@ -259,7 +259,7 @@ async def test_a_denial_that_a_payment_has_lifted(tmp_path, library_system):
     shares = [Share("1004", "1004", "own", 1250, kept=Kept.SUM)]
     at = datetime(2026, 3, 10, 10, tzinfo=UTC)
     what = ("pay-1", "B1", "x", "1004", 1250, "EUR", "00", "B1", at, at + timedelta(days=30))
-    order = PaymentOrder(*what, case=settling(), texts=Saying("Thank you"))
+    order = PaymentOrder(*what, case=settling(), texts=saying("Thank you"))
     begun = await store.begin_shares(order, "default", shares, (), {})
     assert isinstance(begun, Begun)
     await store.book_kept(begun.payment_id, at)

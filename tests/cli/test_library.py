@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orders import Saying, settling
+from orders import saying, settling
 
 from sip2gw.backend.base import PaymentOrder
 from sip2gw.backend.factory import open_backend
@@ -190,7 +190,7 @@ async def _live(config: Path) -> None:
         now,
         datetime(2026, 4, 1, tzinfo=UTC),
         settling(line),
-        Saying(),
+        saying(),
     )
     await store.book_payment(order)
     checks = "terminal=ok calendar=refused"

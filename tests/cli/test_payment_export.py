@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orders import Saying, settling
+from orders import saying, settling
 
 from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
@@ -43,7 +43,7 @@ def pay(config: Path, *shares: Share, bk: str, at: datetime = AT) -> str:
         store = open_backend(load_config(config), "command").store
         amount = sum(share.amount for share in shares)
         what = ("cash-1", bk, "x", "P1", amount, "EUR", "01", bk, at, at + timedelta(days=30))
-        order = PaymentOrder(*what, case=settling(), texts=Saying("Thank you"))
+        order = PaymentOrder(*what, case=settling(), texts=saying("Thank you"))
         begun = await store.begin_shares(order, "default", shares, ("Thank you",), {})
         assert isinstance(begun, Begun)
         await store.book_kept(begun.payment_id, at)

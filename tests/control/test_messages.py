@@ -94,7 +94,7 @@ def test_what_is_no_request_is_refused_with_the_reason(line, told):
 
 def test_who_wants_to_pass_is_in_no_log():
     question = Decide("door-1", "20001003", "4711", "in")
-    assert repr(question) == "Decide('door-1')"
+    assert repr(question) == "Decide(terminal='door-1', direction='in')"
     broken = encode(question).replace(b'"in"', b"1")
     refused = read_request(broken[:-1])
     assert isinstance(refused, Refused)
@@ -145,4 +145,4 @@ def test_a_problem_cannot_disturb_a_terminal():
 
 
 def test_a_configuration_shows_no_secret():
-    assert repr(messages.Configuration(2, b"secret")) == "Configuration(2)"
+    assert repr(messages.Configuration(2, b"secret")) == "Configuration(reloads=2)"

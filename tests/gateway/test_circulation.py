@@ -1,6 +1,5 @@
 """Checkout, checkin and item information on the wire, byte for byte (B56-B61, C42-C44, C69)."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +18,7 @@ from desk import (
     ask_65,
 )
 from harness import STAMP, ask_63, fields, running
+from msgspec.structs import replace
 from orders import decided_by
 
 from sip2gw.handlers.items.circulation import due_text

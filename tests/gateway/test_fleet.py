@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import os
 import socket
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ import pytest
 import trustme
 from fleets import HERE, House
 from harness import CONFIG
+from msgspec.structs import replace
 
 from sip2gw.config import ConfigError, TlsFiles, load_config
 from sip2gw.config.passing import read_config, write_config

@@ -1,13 +1,13 @@
 """What operators ask, all workers answer as one gateway (B86, B87)."""
 
 import asyncio
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fleets import House
 from harness import CONFIG
+from msgspec.structs import replace
 
 from sip2gw.backend.base import Capability
 from sip2gw.config import load_config

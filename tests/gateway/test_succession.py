@@ -7,11 +7,11 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 from harness import CONFIG, running
+from msgspec.structs import replace
 
 from sip2gw.config import load_config
 from sip2gw.control import lending

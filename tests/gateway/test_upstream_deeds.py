@@ -5,10 +5,10 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from judged import behind
+from msgspec.structs import replace
 
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.policy.access import PinState

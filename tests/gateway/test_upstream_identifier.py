@@ -4,13 +4,13 @@
 """
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import AsyncMock
 
 import pytest
 from harness import CONFIG, NOON
 from judged import Behind, ask_63, behind
+from msgspec.structs import replace
 
 from sip2gw.authentication import emergency, library_pins, upstream
 from sip2gw.backend.base import BackendTimeoutError, UnavailableError

@@ -2,12 +2,12 @@
 (B44, B46, B75, C98, C104, C105, C123, C124, C152, C157)."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC
 from unittest.mock import patch
 
 import pytest
 from harness import STAMP, fields
+from msgspec.structs import replace
 from tills import LATER, NOT_SURE, before, listed, pay, reconciled, until, went_up
 
 from sip2gw.backend.base import RefusedError, UnavailableError

@@ -1,12 +1,12 @@
 """The door's decision (B33-B39, C10-C15): one table per check, and properties of all of them."""
 
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
 from family import ADULT, NOON, ZONE, fee, patron
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sip2gw.model import (
     EVERY_BRANCH,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import BadgeAction, BadgeTerms, BadgeWish

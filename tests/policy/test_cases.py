@@ -1,9 +1,8 @@
 """What may be asked about an item, each decided by itself (B54, B56, B58-B60, C60, C106)."""
 
-from dataclasses import replace
-
 import pytest
 from family import NOON, TODAY, ZONE
+from msgspec.structs import replace
 from stock import BANNED, OTHER, READER, RULES, facts, loan, record, request
 
 from sip2gw.model import (

@@ -1,10 +1,10 @@
 """Cancelling: the last transaction of the same terminal, whole, and never anything else (B58)."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from family import NOON
+from msgspec.structs import replace
 from stock import OTHER, READER, RULES, facts, hold, loan, record, request, standing_of
 
 from sip2gw.model.items import Event, ItemState

@@ -1,10 +1,10 @@
 """Holds: each rule, and the order in which they speak (B60)."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from family import ADULT, NOON, patron
+from msgspec.structs import replace
 from stock import BANNED, DUE, READER, facts, hold, loan, record, standing_of
 
 from sip2gw.model import Hold, ItemStatus

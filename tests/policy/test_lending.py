@@ -1,10 +1,10 @@
 """Checkout and renewal: each rule in its order, off line, and what is the same afterwards (B56)."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from family import ADULT, NOON, ZONE, patron
+from msgspec.structs import replace
 from stock import (
     BANNED,
     DUE,

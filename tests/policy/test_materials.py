@@ -1,10 +1,10 @@
 """What a membership and an item's age allow, at a loan, a renewal, a hold (B97, C167)."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from family import ADULT, NOON, fee, patron
+from msgspec.structs import replace
 from stock import DUE, RULES, facts, loan, record, request, standing_of
 
 from sip2gw.model import Loan, MaterialRule

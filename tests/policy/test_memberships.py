@@ -1,12 +1,12 @@
 """What time does to a membership (B63, C46, C160, C161)."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sip2gw.model import Fee, MembershipDefinition
 from sip2gw.model.maintenance import (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 from family import NOON, fee, patron
+from msgspec.structs import replace
 
 from sip2gw.model import (
     Block,

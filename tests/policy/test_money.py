@@ -1,12 +1,12 @@
 """What is owed, payable, blocking; how a payment is spread (B23-B25, B32, B43-B45, C6, C7)."""
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
 from family import ADULT, ANNA, BERT, TODAY, TOM, ZONE, fee, patron
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sip2gw.model import FeeStatus, PaidFee, RelationshipType
 from sip2gw.policy.money.debts import (

@@ -1,9 +1,8 @@
 """Whether a payment is booked: who asks, for whom, and by which rules (B46, B51-B53, C1, C37)."""
 
-from dataclasses import replace
-
 import pytest
 from family import ANNA, TODAY, TOM, fee
+from msgspec.structs import replace
 
 from sip2gw.policy.money.debts import PaymentPlan, PaymentRules
 from sip2gw.policy.money.payments import PaymentCase, PaymentFacts

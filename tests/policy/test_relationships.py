@@ -2,7 +2,6 @@
 
 import os
 import random
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -20,6 +19,7 @@ from family import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sip2gw.model import Proposer, Relationship, RelationshipType
 from sip2gw.policy.money.debts import PaymentRequest, PaymentRules, decide_allocation

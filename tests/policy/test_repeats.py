@@ -1,11 +1,11 @@
 """What was told is told again while it is so (C69, C97)."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from family import NOON
+from msgspec.structs import replace
 from stock import DUE, READER, facts, hold, loan, record
 
 from sip2gw.model import Hold, ItemStatus

@@ -1,10 +1,10 @@
 """Checkin: taken back or not, what is owed, and where the item goes (B57, B59, C44)."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from family import NOON, ZONE
+from msgspec.structs import replace
 from stock import RULES, facts, hold, item, loan, record, request
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus

@@ -1,10 +1,10 @@
 """What 24 and 64 say a patron may do (B21-B27, B32, C14, C15, C35, C39)."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from family import ADULT, NOON, TODAY, ZONE, fee, patron
+from msgspec.structs import replace
 
 from sip2gw.model import (
     BadgeAssignment,

@@ -1,13 +1,13 @@
 """What a library system denies, in answers and at doors (C121, C123, C150, B26, B36)."""
 
 import re
-from dataclasses import replace
 from datetime import date
 
 import pytest
 from family import ADULT, NOON, TODAY, ZONE, fee, patron
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sip2gw.model import (
     UNDATED,

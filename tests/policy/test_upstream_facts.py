@@ -1,8 +1,6 @@
 """What the answers of a library system say, and the snapshot made of it (B72, C121, C150, C158)."""
 
 import re
-from dataclasses import fields as attributes
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -10,6 +8,8 @@ from answers_of_systems import DECODE, information, status
 from family import ADULT, HEAD_OF_TOM, fee, patron
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields as attributes
+from msgspec.structs import replace
 
 from sip2gw.config.tables.upstream import Account
 from sip2gw.model import (

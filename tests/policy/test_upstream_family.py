@@ -1,10 +1,10 @@
 """Whose fees may be paid through a library system that knows no relations (B51, B53, C37, C150)."""
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
 from family import ANNA, CARLA, HEAD_OF_TOM, TODAY, TOM, fee, patron
+from msgspec.structs import replace
 
 from sip2gw.model import Card, LibraryWord, Relationship, RelationshipType
 from sip2gw.policy.relationships import RelationshipRules

@@ -1,9 +1,9 @@
 """What is taken off line, what of it goes up, and what the answer means (B77, C125, C154, C155)."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from sip2gw.model import CardState
 from sip2gw.model.journal import EntryState, JournalEntry

@@ -1,9 +1,9 @@
 """How a payment goes up to a library system, and what the debts tell of it (B75, C59, C156)."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from sip2gw.model import UNDATED, Fee, LibraryWord, PatronRecord, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share

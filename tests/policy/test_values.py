@@ -1,27 +1,15 @@
-"""Values that are replaced, never changed, and moments that are made once."""
+"""Amounts of money, and moments that are made once."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 
 import pytest
 
 from sip2gw.foundation.clock import Clock
 from sip2gw.model import (
-    Fee,
-    PatronRecord,
-    copied,
     format_amount,
     parse_amount,
     read_currency,
 )
-
-
-def test_a_copied_value_is_a_new_one_and_otherwise_the_same() -> None:
-    fee = Fee("F1", "P1", 250, 250, datetime(2026, 3, 2, tzinfo=UTC), title="Momo")
-    record = PatronRecord(id="P1", name="Ann", fees=(fee,))
-    paid = copied(record, fees=(copied(fee, owed=100),))
-    assert paid == PatronRecord(id="P1", name="Ann", fees=paid.fees)
-    assert (paid.fees[0].owed, paid.fees[0].title) == (100, "Momo")
-    assert record.fees[0].owed == 250
 
 
 def test_one_second_has_one_moment_in_some_days_for_each_zone() -> None:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from orders import Saying, settling
+from orders import saying, settling
 from postgres import Server, running_server
 
 from proofs.process import ROOT, prepare
@@ -426,7 +426,7 @@ class Years:
             now=now - timedelta(hours=12),
             key_expires=now + timedelta(days=30),
             case=settling(line),
-            texts=Saying("Thank you"),
+            texts=saying("Thank you"),
         )
         result = await store.book_payment(order)
         charge.paid = result.outcome is PaymentOutcome.BOOKED

@@ -16,7 +16,7 @@ from typing import Any
 
 from desk import ask_11
 from harness import CONFIG, LIBRARY, ask_37, load
-from orders import Saying, settling
+from orders import saying, settling
 
 from proofs.canary import PIN
 from proofs.process import GatewayProcess, today
@@ -184,7 +184,7 @@ async def _begun(store: Library, share: Share) -> str:
         now=now,
         key_expires=now + timedelta(days=30),
         case=settling(),
-        texts=Saying("Thank you"),
+        texts=saying("Thank you"),
         card=share.card,
     )
     begun = await store.begin_shares(order, "default", [share], ("Thank you",), {})

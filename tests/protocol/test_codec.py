@@ -1,12 +1,12 @@
 """Messages to bytes and back: tolerant in, strict out."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sip2gw.protocol.codec import (
     _compile_text_writer,

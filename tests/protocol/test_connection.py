@@ -1,11 +1,11 @@
 """The conversation: error detection, replay, resending, the login gate (B7, B8, B10, B11)."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.errors import FrameTooLongError, ProtocolError

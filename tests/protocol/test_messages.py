@@ -1,10 +1,10 @@
 """The declarations, checked against a second, independent statement of the standard."""
 
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import fields
 
 from sip2gw.protocol import fields as f
 from sip2gw.protocol.codec import serialise
@@ -139,7 +139,7 @@ def test_b16_repr_hides_what_is_sensitive_and_what_is_unknown() -> None:
     )
     request.extra_fields = [("AD", b"canary")]
     shown = repr(request) + repr(Login(login_user_id="canary", login_password="canary"))
-    assert "canary" not in shown
+    assert "canary" not in shown + str(request.__rich_repr__())
     assert "patron_identifier='2100'" in shown
 
 
@@ -150,41 +150,35 @@ def test_b18_an_untouched_patron_response_grants_nothing() -> None:
     assert response.valid_patron_password is False
 
 
-@dataclass(slots=True, repr=False)
 class FixedBehindTagged(Response):
     code: ClassVar[str] = "02"
     institution_id: f.InstitutionId = ""
     language: f.Language = "000"
 
 
-@dataclass(slots=True, repr=False)
 class TagTwice(Response):
     code: ClassVar[str] = "02"
     institution_id: f.InstitutionId = ""
     again: f.InstitutionId = ""
 
 
-@dataclass(slots=True, repr=False)
 class WithoutPlace(Response):
     code: ClassVar[str] = "02"
     institution_id: str = ""
 
 
-@dataclass(slots=True, repr=False)
 class TagTwiceInAGroup(Response):
     code: ClassVar[str] = "02"
     fee_identifier: f.FeeIdentifier = None
     fee_details: f.FeeDetails = ()
 
 
-@dataclass(slots=True, repr=False)
 class TaggedBehindGroup(Response):
     code: ClassVar[str] = "02"
     fee_details: f.FeeDetails = ()
     institution_id: f.InstitutionId = ""
 
 
-@dataclass(slots=True, repr=False)
 class Orphan(Request):
     code: ClassVar[str] = "03"
     response: ClassVar[type[Response]] = FixedBehindTagged

@@ -3,9 +3,10 @@
 Anna (head of family) and her son Tom; Bert has authorised Carla to pay for him.
 """
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from sip2gw.model import (
     BadgeAssignment,

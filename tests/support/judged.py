@@ -1,9 +1,9 @@
 """A gateway whose identifier asks a library system of a test about PINs."""
 
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from harness import CONFIG, running
+from msgspec.structs import replace
 from upstream_answers import AskedLibrary
 
 from sip2gw.authentication.guesses import PinRules

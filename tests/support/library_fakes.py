@@ -4,7 +4,7 @@ They stand where a terminal's handlers look; what is between them and a real lib
 tests of its own.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sip2gw.authentication.identification import StoreIdentifier
 from sip2gw.handlers import handlers_of

@@ -12,12 +12,12 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
 from harness import running
+from msgspec.structs import replace
 from postgres import running_server
 from released import MADE, SECRET, SQLITE_URL, Released, log_in, migration_digests
 

@@ -1,8 +1,9 @@
 """Orders of which a test says how they are decided, whatever the policies would say."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar, cast
+
+from msgspec.structs import replace
 
 from sip2gw.backend.base import CirculationOrder, PaymentOrder
 from sip2gw.model import PaymentLine
@@ -15,8 +16,8 @@ from sip2gw.texts.payments import PaymentTexts
 Decide = Callable[[PaymentFacts], PaymentPlan | PaymentRefusalReason]
 
 
-class ToldPayment(PaymentCase):
-    """Decided by a function of the facts."""
+class ToldPayment:
+    """A payment, decided by a function of the facts."""
 
     def __init__(self, decide: Decide) -> None:
         self._decide = decide
@@ -25,10 +26,10 @@ class ToldPayment(PaymentCase):
         return self._decide(facts)
 
 
-class Saying(PaymentTexts):
+class SameTexts:
     """The same texts for every payment."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, texts: tuple[str, ...]) -> None:
         self._texts = texts
 
     def of(self, amount: int, left: int) -> tuple[str, ...]:
@@ -53,4 +54,9 @@ def decided_by(order: Order, decide: Callable[[Any], Any]) -> Order:
 
 def settling(*lines: PaymentLine) -> PaymentCase:
     """A case that is decided to settle these."""
-    return ToldPayment(lambda facts: PaymentPlan(lines, 0))
+    return cast(PaymentCase, ToldPayment(lambda facts: PaymentPlan(lines, 0)))
+
+
+def saying(*texts: str) -> PaymentTexts:
+    """The same texts for every payment."""
+    return cast(PaymentTexts, SameTexts(texts))

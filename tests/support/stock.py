@@ -1,9 +1,9 @@
 """A copy or two for the policy tests: what may be lent, who waits for it."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from family import NOON, ZONE, patron
+from msgspec.structs import replace
 
 from sip2gw.model import Card
 from sip2gw.model.items import (

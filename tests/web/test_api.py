@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from harness import load
 from once import Once
-from orders import Saying, decided_by, settling
+from orders import decided_by, saying, settling
 from typer.testing import CliRunner
 
 from sip2gw.backend.base import BackendError, PaymentOrder
@@ -214,7 +214,7 @@ def half_a_euro(key: str, now: datetime) -> PaymentOrder:
         now=now,
         key_expires=now + timedelta(days=30),
         case=settling(),
-        texts=Saying("Thank you"),
+        texts=saying("Thank you"),
         card="C1",
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from orders import Saying, settling
+from msgspec.structs import replace
+from orders import saying, settling
 from programs import Site
 
 from sip2gw.backend.base import Begun, CirculationOrder, PaymentOrder
@@ -134,7 +134,7 @@ def order(key: str, **changes: Any) -> PaymentOrder:
         now=AT,
         key_expires=AT + timedelta(days=30),
         case=settling(PaymentLine("F1", "P1", "own", 50)),
-        texts=Saying("Thank you"),
+        texts=saying("Thank you"),
         card="P1",
     )
     return replace(made, **changes)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from orders import Saying, decided_by, settling
+from orders import decided_by, saying, settling
 from programs import Site
 
 from sip2gw.backend.base import Begun, PaymentOrder
@@ -60,7 +60,7 @@ def order(key: str, at: datetime = AT, **changes: Any) -> PaymentOrder:
             "now": at,
             "key_expires": at + timedelta(days=30),
             "case": settling(),
-            "texts": Saying("Thank you"),
+            "texts": saying("Thank you"),
             "card": "P1",
             **changes,
         }

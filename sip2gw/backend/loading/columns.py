@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -47,8 +46,7 @@ class _Entry(Struct, forbid_unknown_fields=True):
     default: Plain | UnsetType = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """How one key is filled."""
 
     key: str
@@ -68,8 +66,7 @@ class Column:
         return self.default if found in ("", []) else found
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnMap:
+class ColumnMap(Struct, frozen=True):
     """How the rows of a table become records."""
 
     kind: str

@@ -27,6 +27,7 @@ from sip2gw.model import (
     Text,
 )
 from sip2gw.model.values import THREE_DIGITS
+from sip2gw.protocol.structs import Opaque
 
 _NAME = r"^[^\x00-\x20\x7f|](?:[^\x00-\x1f\x7f|]*[^\x00-\x20\x7f|])?$"
 
@@ -112,7 +113,7 @@ class BlockEntry(Struct, forbid_unknown_fields=True, omit_defaults=True):
     until: Moment | None = None
 
 
-class PatronLine(Line, tag="patron"):
+class PatronLine(Opaque, Line, tag="patron"):
     """A patron with everything that belongs to them alone (C16, C35, C70)."""
 
     id: Key
@@ -135,9 +136,6 @@ class PatronLine(Line, tag="patron"):
     notices: list[Text] = []
     house_rules_accepted: date | None = None
     fee_limit: Amount | None = None
-
-    def __repr__(self) -> str:
-        return "<PatronLine>"
 
 
 class RelationshipLine(Line, tag="relationship"):

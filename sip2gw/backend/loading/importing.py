@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct, field
 
 from sip2gw.backend.database import Connection, Database, telling
 from sip2gw.backend.loading import checks, json_lines, table
@@ -29,13 +30,13 @@ from sip2gw.backend.sql.queries import BUMP_VERSION, REMEMBER_IMPORT, STORE_VERS
 from sip2gw.backend.sql.values import time_text
 from sip2gw.foundation.hashing import secret_fingerprint
 from sip2gw.model import RelationshipType, format_amount
+from sip2gw.protocol.structs import Discreet, Hidden
 
 File = Path | tuple[str, BinaryIO]
 """A file, or a name for messages with an open stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A file with a header and one record in each row."""
 
     file: File
@@ -50,8 +51,7 @@ class Table:
         return table.named(self.columns, message)
 
 
-@dataclass(frozen=True, slots=True)
-class JsonLines:
+class JsonLines(Struct, frozen=True):
     """A file with one JSON object on each line."""
 
     file: File
@@ -71,8 +71,7 @@ Progress = Callable[[str, int, int], None]
 """Told the phase (`read`, `check`, `apply`, `hash`), what is done and the total (0: unknown)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportSettings:
+class ImportSettings(Struct, frozen=True):
     """What the configuration says about an import, and the moment it happens."""
 
     currency: str
@@ -85,8 +84,7 @@ class ImportSettings:
     hashing: PinHashing = field(default_factory=PinHashing)
 
 
-@dataclass(frozen=True, slots=True)
-class ImportReport:
+class ImportReport(Discreet, Struct, frozen=True):
     """The result of an import; nothing was applied when there are `errors`."""
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -101,7 +99,7 @@ class ImportReport:
     missing: dict[str, int] = field(default_factory=dict)
     """Records that a complete import lacks, by kind; those that were dealt with are not counted."""
     applied: bool = False
-    pins: ClearPins = field(default_factory=ClearPins, repr=False)
+    pins: Hidden[ClearPins] = field(default_factory=ClearPins)
     """Clear PINs of records that were applied, for `import_pins`."""
 
 

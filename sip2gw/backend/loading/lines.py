@@ -10,6 +10,7 @@ from datetime import date, datetime, tzinfo
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from sip2gw.backend.loading import staging
 from sip2gw.backend.loading.format import (
@@ -90,8 +91,7 @@ class Findings:
         return tuple(f"{self.place(src)}: {message}" for src, message in sorted(found))
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """The institution's settings for an import."""
 
     currency: str

@@ -9,8 +9,9 @@ import can bring the patron back.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.loading import staging
@@ -19,8 +20,7 @@ from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.stubs import LIVING, OURS
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """What becomes of a record that is missing."""
 
     table: Staged

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
+
+from msgspec import Struct, field
 
 from sip2gw.backend.database import Connection, Database, alone, telling
 from sip2gw.backend.loading import checks
@@ -20,6 +21,7 @@ from sip2gw.backend.sql.stubs import LIVING
 from sip2gw.foundation.foreign_hashes import is_foreign_hash
 from sip2gw.foundation.hashing import hash_pin, verify_pin
 from sip2gw.foundation.threads import step_back
+from sip2gw.protocol.structs import Discreet, Hidden
 
 PINS_PER_BATCH = 200
 """Some seconds of hashing; the gateway reads its patrons anew after each batch."""
@@ -36,19 +38,17 @@ _FORGET_FAILURES = """
 """They were failures of somebody who could not be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class PinHashing:
+class PinHashing(Struct, frozen=True):
     """How PINs are hashed and recognised; both take long."""
 
     hash: Callable[[bytes, str], str] = hash_pin
     verify: Callable[[bytes, str, str], bool] = verify_pin
 
 
-@dataclass(slots=True)
-class ClearPins:
+class ClearPins(Discreet, Struct):
     """The PINs that an import brought, by patron; they never reach a table."""
 
-    of: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    of: Hidden[list[tuple[str, str]]] = field(default_factory=list)
     done: int = 0
     """Of how many the hash is in the store for good."""
 
@@ -56,11 +56,10 @@ class ClearPins:
         return len(self.of)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pin:
+class _Pin(Discreet, Struct, frozen=True):
     patron_id: str
-    pin: str = field(repr=False)
-    stored: str | None = field(repr=False)
+    pin: Hidden[str]
+    stored: Hidden[str | None]
 
 
 def store_pins(

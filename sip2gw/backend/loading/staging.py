@@ -5,8 +5,9 @@ Rows are staged in temporary tables, which takes no lock; `applying` makes the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.members import memberships
@@ -16,8 +17,7 @@ from sip2gw.backend.sql.writes import names
 ROWS_BUFFERED = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(Struct, frozen=True):
     """A table that an import fills: the columns it sets, and the key among them.
 
     Each staged row also has `src`, its line.

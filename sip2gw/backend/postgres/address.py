@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 
 import asyncpg
+from msgspec import Struct
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
 from sip2gw.foundation.urls import database_of
+from sip2gw.protocol.structs import Discreet, Hidden
 
 CONNECT_TIMEOUT_S = 3.0
 PATIENCE_S = 0.5
@@ -18,13 +19,12 @@ PATIENCE_S = 0.5
 SERVER_VERSION_MIN = 13
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Discreet, Struct, frozen=True):
     """A PostgreSQL URL with its password; `repr` shows neither."""
 
-    url: str = field(repr=False)
+    url: Hidden[str]
     """`postgresql://user@host[,host…]/database`; the first host that takes writes is used."""
-    password: str | None = field(default=None, repr=False)
+    password: Hidden[str | None] = None
     read_only: bool = False
     """Whether connections refuse to write, and wait for no lock for long (C135)."""
 

@@ -9,11 +9,11 @@ transaction, whatever others did with the item since.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sip2gw.backend.base import (
     CirculationOrder,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from sip2gw.backend.postgres.database import numbered
 from sip2gw.backend.sql import queries
@@ -67,7 +68,6 @@ def record_of(row: Sequence[Any] | None) -> PatronRecord | None:
     return assemble(values[:OWN_COLUMNS], values[OWN_COLUMNS:])
 
 
-@dataclass(slots=True)
 class DatedFacts(PaymentFacts):
     """Facts that were read before the payment, and still hold if nothing has changed since."""
 

@@ -19,10 +19,11 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import (

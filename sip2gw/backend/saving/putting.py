@@ -10,9 +10,10 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sip2gw.backend.attempts import UnknownAttempt
 from sip2gw.backend.saving.form import BackupError, Part, Reading
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
     from sip2gw.backend.database import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where a backup is to become a store."""
 
     open: Callable[[], AbstractContextManager[Connection]]
@@ -50,8 +50,7 @@ class Target:
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """What is known of the PIN secret besides the backup."""
 
     given: bytes | None = None
@@ -60,8 +59,7 @@ class Secret:
     """Nobody has it any more: PINs are given up, and all else is restored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """What became of a backup."""
 
     problems: list[str]

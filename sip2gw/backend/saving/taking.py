@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from sip2gw import __version__
 from sip2gw.backend.attempts import UnknownAttempt
@@ -33,8 +34,7 @@ STORE = "store."
 SPOOL, FILES, SECRET = "spool", "files", "secret"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A store to be saved."""
 
     kind: str
@@ -49,8 +49,7 @@ class Source:
     """None: the store itself keeps the PIN secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileCopy:
+class FileCopy(Struct, frozen=True):
     """A file of the configuration as it is kept in a backup."""
 
     name: str

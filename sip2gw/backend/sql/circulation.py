@@ -8,13 +8,14 @@ while that is true (C69, C97) and a failed transaction can be cancelled (B58).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sip2gw.backend.base import CirculationOrder, CirculationOutcome, CirculationResult
 from sip2gw.backend.database import Connection, WriteResult
@@ -28,7 +29,6 @@ from sip2gw.model import (
     ItemStatus,
     Loan,
     PatronRecord,
-    copied,
 )
 from sip2gw.model.items import (
     Event,
@@ -218,8 +218,7 @@ def queue_values(item: Item, now: datetime) -> tuple[Any, ...]:
 # Deciding ---------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """The result of an order."""
 
     result: CirculationResult
@@ -304,7 +303,7 @@ def _with_item(item: Item, after: ItemState, holder: str, record: PatronRecord) 
         of_item = (item.max_renewals, lost, item.material)
         loans.append(Loan(item.id, item.title, *taken, *of_item))
         loans.sort(key=lambda known: (known.due, known.item_id))
-    return copied(record, loans=tuple(loans))
+    return replace(record, loans=tuple(loans))
 
 
 # Writing ----------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ All functions that write run inside a transaction of the caller, beside which no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sip2gw.backend.attempts import sending_of
 from sip2gw.backend.database import Connection, WriteResult

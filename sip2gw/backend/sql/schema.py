@@ -7,13 +7,12 @@ an account given once, one payment per key, foreign keys everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sip2gw.backend.sql.migrations import desk, library, members, money, rights
 
 
-@dataclass(frozen=True, slots=True)
-class NewCheck:
+class NewCheck(Struct, frozen=True):
     """The CHECK of one column replaced by another that all rows pass, too."""
 
     table: str
@@ -23,8 +22,7 @@ class NewCheck:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One step of the schema.
 
     `append_only` names tables whose rows never change afterwards, `checks` what columns may hold

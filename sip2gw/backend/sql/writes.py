@@ -7,14 +7,14 @@ table needs a migration that replaces the function.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.backend.sql import queries
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """One kind of change: a statement with `?` for each of `columns`, in their order."""
 
     name: str

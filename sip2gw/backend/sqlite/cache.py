@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from sip2gw.model import Fee, PatronRecord, copied
+from msgspec.structs import replace
+
+from sip2gw.model import Fee, PatronRecord
 
 
 class RecordCache:
@@ -73,7 +75,7 @@ class RecordCache:
             record = self._by_id.get(patron_id)
             if record is None:
                 continue
-            record = copied(record, fees=open_fees)
+            record = replace(record, fees=open_fees)
             self._by_id[patron_id] = record
             for card in record.cards:
                 self._by_card[card.number] = record

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.values import time_text
@@ -18,8 +19,7 @@ _COUNT = "SELECT COUNT(*) FROM answered WHERE time < ?"
 _FORGET = "DELETE FROM answered WHERE time < ?"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """What became of the first request with a key."""
 
     request: str

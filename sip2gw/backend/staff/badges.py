@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from sip2gw.backend.base import NotFoundError, RefusedError, insist_unchanged
 from sip2gw.backend.database import Connection, WriteResult

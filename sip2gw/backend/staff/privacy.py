@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sip2gw.backend.attempts import UnknownAttempt, UnknownPayment
 from sip2gw.backend.base import RefusedError
@@ -103,8 +105,7 @@ gave them the status (B93). Whoever has another one is back."""
 _FEE_IDS = fill("SELECT id FROM fee WHERE patron_id {same}", same=SAME_PERSON)
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
+class Forgotten(Struct, frozen=True):
     """What became of a patron."""
 
     stub: str
@@ -159,8 +160,7 @@ _Person: TypeAlias = tuple[str, Wording]
 """The stub of a patron, and how texts may name them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(Struct, frozen=True):
     """A row whose texts may name a patron."""
 
     table: Personal
@@ -308,8 +308,7 @@ def _party(known: UnknownAttempt) -> str:
     return known.payer_id if isinstance(known, UnknownPayment) else known.patron_id
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Where texts name patrons, found without keeping anybody from writing."""
 
     version: int = -1

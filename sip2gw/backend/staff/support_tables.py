@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from sip2gw.backend.base import NotFoundError, RefusedError
 from sip2gw.backend.database import Connection, WriteResult

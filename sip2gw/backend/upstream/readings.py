@@ -8,7 +8,7 @@ minutes is forgotten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from sip2gw.foundation.recent import Recent
 from sip2gw.protocol.codec import parse_response_body
@@ -22,6 +22,7 @@ from sip2gw.protocol.messages import (
     PatronStatusRequest,
     PatronStatusResponse,
 )
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.protocol.written import date_place
 
@@ -45,12 +46,11 @@ _QUESTIONS = {
 stands in its answer."""
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Discreet, Struct):
     """An answer to a question, but for its date."""
 
-    head: bytes = field(repr=False)
-    tail: bytes = field(repr=False)
+    head: Hidden[bytes]
+    tail: Hidden[bytes]
     length: int
     """Of all of it, in bytes."""
     message: Response

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
+
+from msgspec import Struct
 
 from sip2gw.cli.common import printable
 from sip2gw.cli.failures import CommandError, UsageError
@@ -28,6 +29,7 @@ from sip2gw.protocol.messages import (
     Response,
     ScStatus,
 )
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.wire import WireFormat
 
 TIMEOUT_S = 10.0
@@ -66,12 +68,11 @@ def show_frame(arrow: str, frame: bytes, wire: WireFormat) -> None:
     sys.stdout.flush()
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Discreet, Struct, frozen=True):
     """How a terminal logs in; an empty login means that it does not."""
 
-    login: str = field(repr=False)
-    password: str = field(repr=False)
+    login: Hidden[str]
+    password: Hidden[str]
     location: str | None = None
 
     def request(self) -> Login:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sip2gw.cli.common import say
 from sip2gw.cli.failures import CommandError
@@ -37,8 +38,7 @@ PIECES_PAUSE_S = 0.02
 _RESEND = RequestAcsResend.code.encode()
 
 
-@dataclass(slots=True)
-class Score:
+class Score(Struct):
     """How a script went."""
 
     sent: int = 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sip2gw.cli.failures import UsageError
 from sip2gw.protocol.codec import serialise
@@ -14,6 +16,7 @@ from sip2gw.protocol.fields import Fixed, Summary, Tagged
 from sip2gw.protocol.layout import Placement, layout_of
 from sip2gw.protocol.messages import Login, Request
 from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.timestamps import write_timestamp
 from sip2gw.protocol.wire import WireFormat
 
@@ -46,13 +49,12 @@ def request_type(text: str) -> type[Request]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Discreet, Struct, frozen=True):
     """A request as typed; `repr` shows no value."""
 
     kind: type[Request]
-    values: dict[str, Any] = field(default_factory=dict, repr=False)
-    strange: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    values: Hidden[dict[str, Any]] = field(default_factory=dict)
+    strange: Hidden[tuple[tuple[str, str], ...]] = ()
     """Fields that the message does not have, as tag and value; they are sent after the others."""
 
     @property

@@ -12,14 +12,16 @@ One step per line; `#` before a word begins a comment, double quotes keep blanks
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.kiosk.requests import Wanted, message_name, requested
 from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES, SENSITIVE_TAGS
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.wire import WireFormat
 
 WAIT_MAX_S = 3600.0
@@ -67,8 +69,7 @@ class Silence(StrEnum):
     """The gateway closes the line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Discreet, Struct, frozen=True):
     """One thing that an answer must say. `repr` shows no value."""
 
     name: str
@@ -77,7 +78,7 @@ class Check:
     """Its place in the fixed block; None for a tag."""
     relation: str
     """`=` one of the values, `!=` none of them, `~` part of one, `` present, `!` absent."""
-    value: str = field(default="", repr=False)
+    value: Hidden[str] = ""
     position: int | None = None
     """Compare only this character: `patron_status[10]=Y`."""
 
@@ -121,8 +122,7 @@ class Check:
         return bool(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """One `expect` line."""
 
     line: int
@@ -132,14 +132,13 @@ class Expectation:
     checks: tuple[Check, ...] = ()
 
 
-@dataclass(slots=True)
-class Step:
+class Step(Discreet, Struct):
     """One line of the script, with the `expect` lines that follow it."""
 
     line: int
     kind: Kind
     wanted: Wanted | None = None
-    raw: str = field(default="", repr=False)
+    raw: Hidden[str] = ""
     fault: Fault | None = None
     seconds: float = 0.0
     expectations: list[Expectation] = field(default_factory=list)

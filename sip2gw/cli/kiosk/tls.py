@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sip2gw.cli.failures import CommandError, UsageError
 
@@ -16,8 +17,7 @@ _OTHER_NAMES = (62, 64)
 """OpenSSL's codes (`X509_V_ERR_…`) of what is wrong with a certificate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """What TLS needs of our side."""
 
     ca: Path | None = None

@@ -6,18 +6,19 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
+from msgspec import Struct
 
 from sip2gw.cli.common import ConfigOption, say
 from sip2gw.cli.failures import UsageError
 from sip2gw.cli.kiosk.options import CaOption, CertOption, KeyOption, TlsOption
 from sip2gw.cli.passwords import PasswordFileOption, PasswordOption, read_password
 from sip2gw.protocol.encoding import ENCODINGS
+from sip2gw.protocol.structs import Opaque
 
 if TYPE_CHECKING:
     from sip2gw.cli.kiosk.client import Credentials, Kiosk, Show
@@ -106,11 +107,10 @@ def send(
             to_send.exchange(kiosk, credentials, institution, show)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(Opaque, Struct, frozen=True):
     """What to send; without `raw` and `wanted`: 93 and 99."""
 
-    raw: str | None = field(default=None, repr=False)
+    raw: str | None = None
     wanted: Wanted | None = None
 
     @classmethod

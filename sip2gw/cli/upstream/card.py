@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.cli.upstream.findings import Finding, fitting_encoding
 from sip2gw.cli.upstream.seen import Exchange, Seen, Verdict
@@ -19,6 +20,7 @@ from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
 from sip2gw.protocol.registry import FIELDS
+from sip2gw.protocol.structs import Opaque
 from sip2gw.protocol.wire import WireFormat
 
 DATES = ("birth_date", "membership_until")
@@ -29,8 +31,7 @@ _SHOWN_MAX = 60
 _NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Field:
+class Field(Opaque, Struct, frozen=True):
     """One identified field of an answer."""
 
     tag: str

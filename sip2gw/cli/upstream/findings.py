@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+
+from msgspec import Struct
 
 from sip2gw.cli.upstream.bytes import encoding_of, names_of_line_ends
 from sip2gw.cli.upstream.seen import Attempt, Checksum, Exchange, Seen, Verdict
@@ -28,8 +29,7 @@ _SLOW = 0.5
 _NO_LIMIT = 999
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One sentence."""
 
     about: str

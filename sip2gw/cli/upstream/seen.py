@@ -7,10 +7,11 @@ time in the same order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
+
+from msgspec import Struct
 
 from sip2gw.config.tables.upstream import Account
 from sip2gw.protocol.checksum import (
@@ -23,6 +24,7 @@ from sip2gw.protocol.errors import ProtocolError
 from sip2gw.protocol.message import Response
 from sip2gw.protocol.messages import AcsStatus, LoginResponse, RequestScResend
 from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.structs import Discreet, Hidden, Opaque
 from sip2gw.protocol.wire import WireFormat
 
 Order = Literal["login", "status_first", "none"]
@@ -53,8 +55,7 @@ Checksum = Literal["none", "bytes", "characters", "either", "wrong"]
 """`either`: the text is all ASCII, so bytes and characters give the same sum."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Exchange:
+class Exchange(Opaque, Struct, frozen=True):
     """A request, and the frame that came; it may hold personal data, so `repr` shows nothing."""
 
     code: str
@@ -106,8 +107,7 @@ class Exchange:
 _ANY_ENCODING = WireFormat()
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """TLS as it was agreed."""
 
     version: str
@@ -116,13 +116,12 @@ class Tls:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Discreet, Struct, frozen=True):
     """One connection: in which order it logged in, and how far it came."""
 
     order: Order
     checksums: bool
-    exchanges: tuple[Exchange, ...] = field(default=(), repr=False)
+    exchanges: Hidden[tuple[Exchange, ...]] = ()
     unreachable: str = ""
     """Why there was no connection; what to do is in it too."""
     tls: Tls | None = None
@@ -170,15 +169,14 @@ def _is_no_sip2(attempt: Attempt) -> bool:
     return last is not None and last.verdict in (Verdict.FOREIGN, Verdict.ENDLESS)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Discreet, Struct, frozen=True):
     """All that was seen of one account."""
 
-    account: Account = field(repr=False)
+    account: Hidden[Account]
     tried: tuple[Attempt, ...]
-    summed: Exchange | None = field(default=None, repr=False)
+    summed: Hidden[Exchange | None] = None
     """A 99 with a checksum, where the attempt that works had none."""
-    card: tuple[Exchange, ...] = field(default=(), repr=False)
+    card: Hidden[tuple[Exchange, ...]] = ()
     """63, and 23 if the 63 was not answered."""
     line_ends: tuple[bytes, ...] = ()
     """What ended their messages."""

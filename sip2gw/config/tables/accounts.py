@@ -6,9 +6,9 @@ the preset, then the defaults (C158).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+from msgspec.structs import replace
 from pydantic import AfterValidator, Field, SecretStr, Strict
 
 from sip2gw.config.problems import Problems

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
 from pydantic import Field, Strict, model_validator
 
 from sip2gw.config.types import (
@@ -31,6 +31,7 @@ from sip2gw.policy.hours.calendar import (
     find_exception_overlap,
     find_slot_overlap,
 )
+from sip2gw.protocol.structs import Discreet, Hidden
 
 State = Literal["staffed", "unstaffed", "closed"]
 ALL_DAYS: Weekdays = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -170,8 +171,7 @@ class BranchTable(Section):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Discreet, Struct, frozen=True):
     """A branch as the gateway uses it."""
 
     code: str
@@ -179,8 +179,8 @@ class Branch:
     zone: ZoneInfo
     calendar: BranchCalendar
     max_fee_age_days: int | None
-    bar: tuple[BarEntry, ...] = field(repr=False)
-    passes: tuple[PassEntry, ...] = field(repr=False)
+    bar: Hidden[tuple[BarEntry, ...]]
+    passes: Hidden[tuple[PassEntry, ...]]
     data_max_age: timedelta | None = None
     """After which its doors refuse everybody (C138); None: never."""
     upstream: str | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sip2gw.config.tables.server import (
     ClientCertificate,
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from sip2gw.config.tables.terminals import TerminalTable
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """Where terminals come in, and how their lines begin."""
 
     address: ListenAddress

@@ -5,9 +5,9 @@ The kind decides whatever the profile leaves open (C24, C81), once, in `resolve_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import Field, Strict, model_validator
 
 from sip2gw.config.tables.doors import DoorTable
@@ -39,8 +39,7 @@ NEVER_HIDDEN = frozenset({"AA", "AE", "AO", "BL", "CQ"})
 """Fields that tell a terminal whose answer it is, and whether card and PIN are good (C107)."""
 
 
-@dataclass(frozen=True, slots=True)
-class KindDefaults:
+class KindDefaults(Struct, frozen=True):
     """The defaults of a kind of terminal."""
 
     messages: tuple[Message, ...]
@@ -261,8 +260,7 @@ class ProfileTable(ProfileOptions, BasicTable):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """A profile with every open question answered."""
 
     name: str

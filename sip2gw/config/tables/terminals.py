@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
 from pydantic import Field, SecretStr, model_validator
 
 from sip2gw.config.tables.branches import Branch
@@ -20,6 +20,7 @@ from sip2gw.config.types import (
     networks,
     within,
 )
+from sip2gw.protocol.structs import Discreet, Hidden
 
 PASSWORD_CHARACTERS_MAX = 255
 EVERYWHERE = ("0.0.0.0/0", "::/0")
@@ -102,8 +103,7 @@ class TerminalTable(Section):
         return set(self.networks) != set(EVERYWHERE)
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(Discreet, Struct, frozen=True):
     """A terminal as the gateway uses it.
 
     Exactly one of the password attributes is set; perhaps none if it need not log in.
@@ -111,13 +111,13 @@ class Terminal:
 
     name: str
     """Its key in the file; logs and metrics use it."""
-    login: str = field(repr=False)
+    login: Hidden[str]
     profile: Profile
     branch: Branch | None
     upstream: str | None
     """The account that asks the library system for it; None where there is no such system."""
-    password: SecretStr | None = field(repr=False)
-    password_hash: SecretStr | None = field(repr=False)
+    password: Hidden[SecretStr | None]
+    password_hash: Hidden[SecretStr | None]
     networks: tuple[Network, ...]
     location: str | None
     expires_at: datetime | None

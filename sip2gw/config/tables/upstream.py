@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct, field
 from pydantic import SecretStr
 
 from sip2gw.config.types import Address
 from sip2gw.policy.upstream.rules import FactRules
 from sip2gw.protocol.encoding import Encoding
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.timestamps import DateZone
 
 DEFAULT_ACCOUNT = "default"
@@ -19,8 +20,7 @@ DEFAULT_ACCOUNT = "default"
 Checksums = Literal["bytes", "characters", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamTls:
+class UpstreamTls(Struct, frozen=True):
     """How TLS is spoken with the library system."""
 
     ca: Path | None = None
@@ -31,14 +31,13 @@ class UpstreamTls:
     key: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Discreet, Struct, frozen=True):
     """One login at the library system, resolved: own keys first, then those of `[backend.sip2]`."""
 
     name: str
     address: Address
-    login: str = field(default="", repr=False)
-    password: SecretStr | None = field(default=None, repr=False)
+    login: Hidden[str] = ""
+    password: Hidden[SecretStr | None] = None
     location: str | None = None
     """CP; None sends none."""
     institution: str = ""

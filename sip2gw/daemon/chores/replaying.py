@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from sip2gw.backend.attempts import sending_of
 from sip2gw.backend.base import BackendError
@@ -42,8 +43,7 @@ Tell = Callable[[Waiting, int, bool], None]
 """Tells staff what waits longest for an account, how much does, and whether more has no room."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(Struct, frozen=True):
     """What became of an entry that the store still shows as open."""
 
     entry: JournalEntry

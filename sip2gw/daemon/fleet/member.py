@@ -9,8 +9,9 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from sip2gw.config import Config
 from sip2gw.config.passing import write_config
@@ -65,8 +66,7 @@ class Child(Protocol):
         """Its exit status, once it has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """A worker's process, just started."""
 
     link: socket.socket

@@ -11,7 +11,8 @@ import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sip2gw.config import Config
 from sip2gw.daemon.fleet.member import Member, Process

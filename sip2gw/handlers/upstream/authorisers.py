@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, identify
@@ -17,8 +18,7 @@ from sip2gw.protocol.messages import PatronInformation, PatronInformationRespons
 from sip2gw.protocol.timestamps import write_timestamp
 
 
-@dataclass(frozen=True, slots=True)
-class Authoriser:
+class Authoriser(Struct, frozen=True):
     """Somebody whose loans the patron at the terminal may renew."""
 
     id: str

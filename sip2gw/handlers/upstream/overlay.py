@@ -6,9 +6,11 @@ Rules: B22, B25, B30, B72, C33, C123, C150, C153. What is not named here leaves 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.answers import show_answers
@@ -21,7 +23,6 @@ from sip2gw.policy.obstacles import Standing, visible_badges
 from sip2gw.policy.upstream.fees import read_money
 from sip2gw.protocol.encoding import recode
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.message import copied
 from sip2gw.protocol.messages import (
     ItemInformationResponse,
     LoanResponse,
@@ -29,6 +30,7 @@ from sip2gw.protocol.messages import (
     PatronStatusResponse,
     Response,
 )
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.written import Written
 
 _PERSONAL = frozenset({"BD", "BE", "BF", "PB", "PC"})
@@ -52,14 +54,13 @@ _ATTRIBUTES: dict[type[Any], dict[str, str]] = {
 """The attribute of each field that may be left out, by its tag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
+class Overlay(Discreet, Struct, frozen=True):
     """An answer of ours about a patron, the same for a whole day."""
 
     standing: Standing
-    answer: _Response = field(repr=False)
+    answer: Hidden[_Response]
     """Of everybody who is told the same: nobody may change it, but for its date."""
-    written: Written = field(repr=False, default_factory=Written)
+    written: Hidden[Written] = field(default_factory=Written)
     """Its bytes, as they left last."""
 
 
@@ -89,7 +90,7 @@ def lay_over(
     if not _may_grow(terminal, record):
         overlay.answer.transaction_date = now
         return overlay.standing, overlay.answer, overlay.written
-    answer = copied(overlay.answer)
+    answer = replace(overlay.answer)
     answer.transaction_date = now
     if record.answers:
         show_answers(session, answer, record)

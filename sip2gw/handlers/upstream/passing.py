@@ -5,9 +5,10 @@ Rules: B73, B74, C98, C106, C120, C125, C153, C155.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from functools import partial
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from sip2gw.handlers.base import Answer, Send, Session
 from sip2gw.handlers.items.circulation import refusal_texts
@@ -131,5 +132,5 @@ def with_kept_bytes(session: Session, request: AnyRequest) -> AnyRequest:
 
 def _odd_texts(request: Request) -> list[str]:
     """The attributes of `request` with bytes that are no character."""
-    names = [field.name for field in fields(request) if field.name not in _IDENTIFYING]
+    names = [name for name in request.__struct_fields__ if name not in _IDENTIFYING]
     return [name for name in names if NO_CHARACTER in str(getattr(request, name))]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from sip2gw.policy.reasons import Reason
 
@@ -17,8 +18,7 @@ RIGHTLY_REFUSED = frozenset({Reason.CLOSED, Reason.TOO_LATE})
 """A branch that is closed refuses everybody, and rightly: these decisions do not count."""
 
 
-@dataclass(frozen=True, slots=True)
-class DoorDecisions:
+class DoorDecisions(Struct, frozen=True):
     """How many of a door's decisions had one result."""
 
     door: str
@@ -28,8 +28,7 @@ class DoorDecisions:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefusingDoor:
+class RefusingDoor(Struct, frozen=True):
     """A door that refused everybody, at least `REFUSED_AT_LEAST` times."""
 
     door: str

@@ -6,16 +6,16 @@ off while it is closed, so time on a day on which the branch does not open does 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+
+from msgspec import Struct
 
 from sip2gw.policy.hours.calendar import BranchCalendar
 
 SILENT_FOR = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class SilentTerminal:
+class SilentTerminal(Struct, frozen=True):
     """A terminal that has sent nothing since it was `heard` last."""
 
     terminal: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from sip2gw.model import TEXT_CHARACTERS_MAX
 from sip2gw.model.support import (
@@ -53,8 +54,7 @@ def status_when_answered(before: SupportStatus, has_patron: bool) -> SupportStat
     return SupportStatus.AT_CUSTOMER if has_patron else before
 
 
-@dataclass(frozen=True, slots=True)
-class OpeningDays:
+class OpeningDays(Struct, frozen=True):
     """The days that preferred response and processing times count (C163)."""
 
     calendars: Mapping[str, BranchCalendar]

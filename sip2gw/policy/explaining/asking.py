@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
 from ipaddress import ip_address
 
+from msgspec import Struct
+
 from sip2gw.policy.moments import read_start
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
 class Message(StrEnum):
@@ -29,12 +31,11 @@ class WrongQuestionError(Exception):
     """Nothing can be explained; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Discreet, Struct, frozen=True):
     """What is to be explained."""
 
     terminal: str
-    card: str = field(default="", repr=False)
+    card: Hidden[str] = ""
     message: Message | None = None
     at: str | None = None
     item: str = ""

@@ -6,8 +6,9 @@ Pure. It explains decisions that were made elsewhere and makes none itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
+
+from msgspec import Struct
 
 from sip2gw.foundation.words import counted
 from sip2gw.model import BadgeAssignment, CalendarChange, Card, PatronRecord
@@ -25,8 +26,7 @@ from sip2gw.policy.obstacles import visible_badges
 from sip2gw.policy.upstream import words
 
 
-@dataclass(frozen=True, slots=True)
-class _Presented:
+class _Presented(Struct, frozen=True):
     """A known card at a door."""
 
     facts: DoorFacts

@@ -7,8 +7,9 @@ of them means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from sip2gw.foundation.words import counted
 from sip2gw.model import Loan, Membership, PatronRecord
@@ -22,8 +23,7 @@ from sip2gw.policy.obstacles import Standing
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 
 
-@dataclass(frozen=True, slots=True)
-class ItemCase:
+class ItemCase(Struct, frozen=True):
     """An item that is known, who wants it, and where."""
 
     record: ItemRecord

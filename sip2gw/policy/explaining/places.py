@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sip2gw.model import Minor, format_amount
 from sip2gw.policy.access import CheckResult
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The settings behind the checks: what each is called where the operator set it, and its value.
 
     Whoever knows the configuration says them; here they are only words.
@@ -45,8 +44,7 @@ class Settings:
     inside: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """The terminal and branch of the question, and their settings."""
 
     terminal: str
@@ -69,8 +67,7 @@ class Place:
         return f"{format_amount(minor, self.currency)} {self.currency}"
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedCheck:
+class ExplainedCheck(Struct, frozen=True):
     """One check: its name (C74), its result, and the reason in plain words."""
 
     check: str

@@ -9,11 +9,12 @@ Minutes count from local midnight.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from itertools import combinations, pairwise
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from sip2gw.model import CalendarChange
 
@@ -37,8 +38,7 @@ def span_end(start_minute: int, end_minute: int) -> int:
     return end_minute if end_minute > start_minute else end_minute + DAY_MIN
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """Weekly hours; a slot over midnight belongs to the day it starts (C13)."""
 
     days: frozenset[int]
@@ -58,8 +58,7 @@ class Slot:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarException:
+class CalendarException(Struct, frozen=True):
     """A date that differs. Without minutes it covers its whole date and overrides hours that come
     over midnight from the day before; with minutes it replaces only its own span (C13, C91).
     """
@@ -77,8 +76,7 @@ class CalendarException:
         return self.start_minute, span_end(self.start_minute, self.end_minute)
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarMoment:
+class CalendarMoment(Struct, frozen=True):
     """The calendar's answer for one instant."""
 
     state: OpeningState

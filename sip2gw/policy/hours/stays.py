@@ -8,11 +8,13 @@ close within a day.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+
+from msgspec import Struct
 
 from sip2gw.model import Passage
 from sip2gw.policy.hours.calendar import CalendarMoment
+from sip2gw.protocol.structs import Discreet, Hidden
 
 STAY_MAX = timedelta(hours=24)
 
@@ -30,11 +32,10 @@ def stay_end(entered: datetime, calendar: CalendarMoment) -> datetime:
     return datetime.combine(tomorrow, time(), entered.tzinfo).astimezone(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(Discreet, Struct, frozen=True):
     """From a passage in to the end."""
 
-    patron_id: str = field(repr=False)
+    patron_id: Hidden[str]
     entered: datetime
     left: datetime
     seen_leaving: bool

@@ -6,8 +6,9 @@ write transaction, perhaps more than once (C60). Item and patron are in the orde
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
+
+from msgspec import Struct
 
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.items.decisions import (
@@ -26,20 +27,20 @@ from sip2gw.policy.items.returns import decide_checkin
 from sip2gw.policy.obstacles import Standing, decide_standing
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.relationships import RelationshipRules, may_renew_for
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Discreet, Struct, frozen=True):
     """The patron who asks, as far as the terminal knows, and what their standing needs."""
 
-    card: Card | None = field(repr=False)
+    card: Hidden[Card | None]
     """As it was presented; None for an unknown one."""
     today: date
     zone: tzinfo
     max_fee_age_days: int | None
-    seen: PatronRecord | None = field(default=None, repr=False)
+    seen: Hidden[PatronRecord | None] = None
     """The snapshot that the terminal was shown; nearly always the transaction sees the same."""
-    judged: Standing | None = field(default=None, repr=False)
+    judged: Hidden[Standing | None] = None
     """Its standing with this card."""
 
     def standing(self, patron: PatronRecord | None) -> Standing | None:
@@ -55,8 +56,7 @@ class Reader:
         return decide_standing(patron, card, self.today, self.zone, self.max_fee_age_days)
 
 
-@dataclass(frozen=True, slots=True)
-class LoanCase:
+class LoanCase(Struct, frozen=True):
     """A loan (B56)."""
 
     request: CirculationRequest
@@ -69,8 +69,7 @@ class LoanCase:
         return decide_checkout(facts, standing, self.request, self.rules)
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalCase:
+class RenewalCase(Struct, frozen=True):
     """A renewal, also of an authoriser's loan when the facts include the borrower (B54, B60)."""
 
     request: CirculationRequest
@@ -93,8 +92,7 @@ class RenewalCase:
         return decide_renewal(facts, known, self.request, self.rules, may_act=may_act)
 
 
-@dataclass(frozen=True, slots=True)
-class ReturnCase:
+class ReturnCase(Struct, frozen=True):
     """A return (B59)."""
 
     request: CirculationRequest
@@ -105,8 +103,7 @@ class ReturnCase:
         return decide_checkin(facts, self.request, self.rules)
 
 
-@dataclass(frozen=True, slots=True)
-class CancellationCase:
+class CancellationCase(Struct, frozen=True):
     """The cancellation of a loan or a return (B58)."""
 
     request: CirculationRequest
@@ -117,8 +114,7 @@ class CancellationCase:
         return decide_cancel(facts, self.request, self.rules)
 
 
-@dataclass(frozen=True, slots=True)
-class HoldCase:
+class HoldCase(Struct, frozen=True):
     """A hold is placed, changed or removed (B60)."""
 
     request: HoldRequest
@@ -129,8 +125,7 @@ class HoldCase:
         return decide_hold(facts, self.reader.standing(facts.patron), self.request)
 
 
-@dataclass(frozen=True, slots=True)
-class PropertiesCase:
+class PropertiesCase(Struct, frozen=True):
     """A terminal sends properties of the item (B60)."""
 
     properties: str
@@ -141,8 +136,7 @@ class PropertiesCase:
         return decide_properties(facts, self.properties, self.now)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedCase:
+class RefusedCase(Struct, frozen=True):
     """A refusal that does not depend on facts; the order is only for the review (C106)."""
 
     refusal: Refusal

@@ -7,8 +7,10 @@ afterwards. Deciding changes nothing, so it can be repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.model import Minor, PatronRecord
 from sip2gw.model.items import (
@@ -35,8 +37,7 @@ STATUS_UPDATE = "19"
 CHECKOUT_FEE_TYPE = "06"
 
 
-@dataclass(frozen=True, slots=True)
-class Materials:
+class Materials(Struct, frozen=True):
     """Some kinds of material."""
 
     names: frozenset[str] = frozenset()
@@ -56,8 +57,7 @@ class Materials:
         return material in self.names or (material or "").startswith(self.prefixes)
 
 
-@dataclass(frozen=True, slots=True)
-class CirculationRules:
+class CirculationRules(Struct, frozen=True):
     """The settings of the terminal, its profile and its branch."""
 
     terminal: str
@@ -94,8 +94,7 @@ class CirculationRules:
     """The same for so many days late."""
 
 
-@dataclass(frozen=True, slots=True)
-class CirculationRequest:
+class CirculationRequest(Struct, frozen=True):
     """What a terminal asks for, apart from the item and the patron."""
 
     now: datetime
@@ -123,8 +122,7 @@ def claimed(request: CirculationRequest, claim: Claim | None) -> CirculationRequ
     return replace(request, no_block=True, moment=claim.moment, due=claim.due)
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(Struct):
     """The facts of a decision, read inside the write transaction (C60)."""
 
     record: ItemRecord | None
@@ -135,8 +133,7 @@ class Facts:
     """Whether `patron` had it, or another copy of the title, lately; if the order asked for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewFee:
+class NewFee(Struct, frozen=True):
     """A fee record to be created: a debt, not a payment (C42)."""
 
     patron_id: str
@@ -146,8 +143,7 @@ class NewFee:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """The decision to act: what changes, and what the terminal is told."""
 
     outcome: Outcome
@@ -168,8 +164,7 @@ class Effect:
     """What would have been refused had it not happened already (B57)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """The decision not to act. All reasons are kept; the first one is given."""
 
     reasons: tuple[CirculationReason, ...]

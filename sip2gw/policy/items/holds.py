@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.model import (
     NAME_CHARACTERS_MAX,
@@ -31,8 +33,7 @@ from sip2gw.policy.reasons import CirculationReason
 from sip2gw.protocol.fields import PatronFlag
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRequest:
+class HoldRequest(Struct, frozen=True):
     """What a terminal asks about a hold."""
 
     now: datetime

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct
 
 BELIEVED_AFTER = timedelta(minutes=2)
 """What is younger happens now: a terminal that was off line needs longer than that."""
@@ -23,8 +24,7 @@ class Doubt(StrEnum):
     DUE_DATE = "due_date_ignored"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A terminal's claim, with no block `Y`, that something has already happened."""
 
     believed: bool

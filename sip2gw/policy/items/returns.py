@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, tzinfo
+
+from msgspec.structs import replace
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
 from sip2gw.model.items import (

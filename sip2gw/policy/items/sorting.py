@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from sip2gw.model.items import ItemRecord, Outcome
 
@@ -42,8 +43,7 @@ _FIELDS: dict[SortField, Callable[[ItemRecord, Outcome], str | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SortRule:
+class SortRule(Struct, frozen=True):
     """One line of a sorter's table."""
 
     branch: str

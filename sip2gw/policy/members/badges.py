@@ -6,8 +6,9 @@ Pure, for both databases and for a dry run alike.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date
+
+from msgspec import Struct, field
 
 from sip2gw.model import BadgeHolder
 from sip2gw.model.badges import (
@@ -24,8 +25,7 @@ PROBLEMS_MAX = 100
 """So many problems of a file are told (C52)."""
 
 
-@dataclass(slots=True)
-class AssignmentPlan:
+class AssignmentPlan(Struct):
     """What assigning a badge to many would change; nothing may be changed if there are problems."""
 
     changes: list[BadgeChange] = field(default_factory=list)

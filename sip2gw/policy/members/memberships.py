@@ -11,9 +11,10 @@ from __future__ import annotations
 import calendar
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from sip2gw.model import Fee, MembershipDefinition, Minor
 from sip2gw.model.maintenance import (

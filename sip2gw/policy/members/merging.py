@@ -7,7 +7,9 @@ so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sip2gw.model import PatronRecord, Proposer, Relationship
 from sip2gw.model.badges import BadgeAction, BadgeChange, BadgeTerms
@@ -29,8 +31,7 @@ ABOUT_MEMBERSHIP = frozenset(kind for kind, says in SAYS.items() if "membership"
 """Kinds of notices that are about the former membership, which nobody has any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class MergeFacts:
+class MergeFacts(Struct, frozen=True):
     """Both records, and what stands around them."""
 
     former: PatronRecord
@@ -49,8 +50,7 @@ class MergeFacts:
     """In the outbox, in any state."""
 
 
-@dataclass(slots=True)
-class MergePlan:
+class MergePlan(Struct):
     """What a merge does besides moving all cards, loans, fees and blocks."""
 
     former_id: str

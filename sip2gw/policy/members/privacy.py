@@ -6,9 +6,10 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from unicodedata import normalize
+
+from msgspec import Struct
 
 from sip2gw.foundation.words import counted
 from sip2gw.model import Minor
@@ -17,8 +18,7 @@ SURE_CHARACTERS = 6
 """A name or number of fewer characters may mean anything in a text about somebody else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ties:
+class Ties(Struct, frozen=True):
     """What still ties a patron to the library, in numbers."""
 
     owed: Minor = 0
@@ -53,8 +53,7 @@ def reasons_to_keep(ties: Ties, money: Callable[[Minor], str]) -> list[str]:
     return [reason for value, reason in told if value]
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(Struct, frozen=True):
     """How texts may name one patron."""
 
     surely: re.Pattern[str]

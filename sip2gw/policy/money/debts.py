@@ -10,8 +10,10 @@ nobody is asked for more, and no amount is ever below zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.model import (
     Fee,
@@ -20,7 +22,6 @@ from sip2gw.model import (
     PaidFee,
     PatronRecord,
     PaymentLine,
-    copied,
 )
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount
@@ -102,7 +103,7 @@ def _after_credits(fees: Sequence[Fee]) -> tuple[Fee, ...]:
     for _, fee, part in _offsets(fees):
         left[fee.id] -= part
     return tuple(
-        fee if left[fee.id] == fee.owed else copied(fee, owed=left[fee.id])
+        fee if left[fee.id] == fee.owed else replace(fee, owed=left[fee.id])
         for fee in fees
         if left[fee.id] > 0
     )
@@ -138,7 +139,7 @@ def payable_total(fees: Iterable[Fee], invoiced_payable: bool) -> Minor:
 
 def paid_in_money(settled: Sequence[PaidFee]) -> tuple[PaidFee, ...]:
     """The money that a payment brought for each fee, without the credits that it used up."""
-    paid = [copied(one.fee, owed=one.paid) for one in settled]
+    paid = [replace(one.fee, owed=one.paid) for one in settled]
     money = {fee.id: fee.owed for fee in _after_credits(paid)}
     return tuple(PaidFee(one.fee, money[one.fee.id]) for one in settled if one.fee.id in money)
 
@@ -150,8 +151,7 @@ def fee_limit(record: PatronRecord) -> Minor | None:
     return record.membership.max_fees_self_service if record.membership is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class MoneyStanding:
+class MoneyStanding(Struct, frozen=True):
     """A patron's debts held against the limit and the branch's maximum age."""
 
     owed: Minor
@@ -198,8 +198,7 @@ def money_standing(
     )
 
 
-@dataclass(slots=True)
-class PaymentRules:
+class PaymentRules(Struct):
     """What the terminal's profile allows of a payment."""
 
     partial_payment: bool
@@ -211,8 +210,7 @@ class PaymentRules:
     """Less than all that is payable may be paid when no fee is named."""
 
 
-@dataclass(slots=True)
-class PaymentRequest:
+class PaymentRequest(Struct):
     """What a 37 asks for, after its text was read."""
 
     amount: Minor
@@ -220,8 +218,7 @@ class PaymentRequest:
     """CG: exactly this fee; None spreads (B44)."""
 
 
-@dataclass(slots=True)
-class PaymentPlan:
+class PaymentPlan(Struct):
     """How a payment is spread."""
 
     lines: tuple[PaymentLine, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from sip2gw.model import Minor, PatronRecord
 from sip2gw.policy.money.debts import (
@@ -16,8 +17,7 @@ from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.relationships import PayableAccount, RelationshipRules, payable_accounts
 
 
-@dataclass(slots=True)
-class PaymentFacts:
+class PaymentFacts(Struct):
     """What a payment is decided on (C60).
 
     Read inside the booking transaction the records hold membership, fees and relationships only;
@@ -29,8 +29,7 @@ class PaymentFacts:
     """The other parties of `payer.payer_for`, whether or not the relationship is valid now."""
 
 
-@dataclass(slots=True)
-class PaymentCase:
+class PaymentCase(Struct):
     """The request apart from the amount, the payer, and the rules that decide it.
 
     The payer's obstacles are part of it: when an answer was lost, the retry must find its booking

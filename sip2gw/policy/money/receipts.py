@@ -7,9 +7,10 @@ is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum, auto
+
+from msgspec import Struct
 
 RETRY_WITHIN = timedelta(hours=1)
 """A retry may cross midnight; so much apart it is one at any hour."""
@@ -39,8 +40,7 @@ def keyed_by(payer_id: str) -> str:
     return f"tx:{payer_id}|"
 
 
-@dataclass(slots=True)
-class Receipt:
+class Receipt(Struct):
     """The parts of a payment that distinguish one receipt from another."""
 
     content: str
@@ -52,8 +52,7 @@ class Receipt:
     """By our own clock: when it was booked, or has come in now."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptRules:
+class ReceiptRules(Struct, frozen=True):
     """How a terminal numbers its receipts."""
 
     zone: tzinfo = UTC

@@ -7,8 +7,9 @@ whatever the cause: flag 0 alone never proves anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
+
+from msgspec.structs import replace
 
 from sip2gw.model import LibraryWord
 from sip2gw.policy.reasons import NO_FLAGS

@@ -6,8 +6,10 @@ Pure, and made for hostile input: whatever stands in a field, a fact is right or
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.model import (
     BadgeAssignment,
@@ -18,35 +20,34 @@ from sip2gw.model import (
     Origin,
     PatronRecord,
     Until,
-    copied,
 )
 from sip2gw.policy.statuses import BLOCKING_STATUSES, NORMAL_STATUS, status_of
 from sip2gw.policy.upstream.denials import about_money
 from sip2gw.policy.upstream.fees import FeeLine, open_fees, read_lines, read_money
 from sip2gw.policy.upstream.fields import Decode, Fields, PatronAnswer, read_date
 from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
+from sip2gw.protocol.structs import Discreet, Hidden
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Discreet, Struct, frozen=True):
     """What an answer says about a patron; None and empty: it does not say it."""
 
-    id: str = field(repr=False)
+    id: Hidden[str]
     """AA."""
-    name: str = field(repr=False)
+    name: Hidden[str]
     word: LibraryWord
-    address: str | None = field(default=None, repr=False)
-    email: str | None = field(default=None, repr=False)
-    phone: str | None = field(default=None, repr=False)
-    birth_date: date | None = field(default=None, repr=False)
+    address: Hidden[str | None] = None
+    email: Hidden[str | None] = None
+    phone: Hidden[str | None] = None
+    birth_date: Hidden[date | None] = None
     membership: str | None = None
     """The code, in our words."""
     membership_until: date | None = None
     badges: tuple[str, ...] = ()
     home_branch: str | None = None
-    lines: tuple[FeeLine, ...] = field(default=(), repr=False)
+    lines: Hidden[tuple[FeeLine, ...]] = ()
     """The fee list, if the answer has it and the rules can read it."""
-    fees: tuple[Fee, ...] = field(default=(), repr=False)
+    fees: Hidden[tuple[Fee, ...]] = ()
     """What is owed: fees with an id, and the rest as one."""
 
 
@@ -179,7 +180,7 @@ def record_of(
         fees=facts.fees,
         payer_for=known.payer_for,
         door_entries=known.door_entries,
-        word=copied(
+        word=replace(
             facts.word,
             # That we know what they do not say.
             until=facts.word.until if until is None else Until.KNOWN,

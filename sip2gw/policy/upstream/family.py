@@ -6,8 +6,9 @@ Rules: B51, B53, C37, C77, C150.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from datetime import date
+
+from msgspec.structs import replace
 
 from sip2gw.model import UNDATED, Fee, PatronRecord
 from sip2gw.policy.membership import MembershipState, membership_state

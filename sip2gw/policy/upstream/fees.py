@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.model import UNDATED, Fee, Minor, currency_digits, format_amount
 from sip2gw.model.money import AMOUNT_MAX_MINOR
 from sip2gw.policy.upstream.fields import Fields, read_date
 from sip2gw.policy.upstream.rules import FactRules, FeeFormat
 from sip2gw.protocol.fields import Summary
+from sip2gw.protocol.structs import Discreet, Hidden
 
 OPEN_AMOUNT = ""
 """The id of what is owed beside the fees that have one."""
@@ -46,11 +49,10 @@ _EVERGREEN_LINES = tuple(
 _GOSSIP_DATE = ("%d.%m.%Y",)
 
 
-@dataclass(frozen=True, slots=True)
-class FeeLine:
+class FeeLine(Discreet, Struct, frozen=True):
     """One line of a fee list, as far as it can be read."""
 
-    text: str = field(repr=False)
+    text: Hidden[str]
     amount: Minor | None = None
     """Negative for a credit; None: unreadable."""
     id: str = ""

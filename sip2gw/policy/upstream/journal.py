@@ -7,7 +7,8 @@ refuses is refused before, and what the library system decides, it decides when 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sip2gw.model import CardState
 from sip2gw.model.journal import EntryState, JournalEntry, Value
@@ -47,8 +48,7 @@ SENT_TWICE = "may_have_gone_up_before"
 REFUSED_THERE = "refused_by_library_system"
 
 
-@dataclass(frozen=True, slots=True)
-class Borrower:
+class Borrower(Struct, frozen=True):
     """What can be known of somebody who borrows while the library system is away."""
 
     number: str

@@ -7,8 +7,9 @@ about holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sip2gw.policy.upstream.facts import says_nothing
 from sip2gw.protocol.messages import (
@@ -46,8 +47,7 @@ class Ending(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """What was asked for."""
 
     code: str

@@ -14,7 +14,8 @@ only what is sent at the last moment must be read in time, too.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 WEIGHT = 0.5
 """Of the last answer: after a few slow ones it is known, and after a few quick ones it is over."""
@@ -25,8 +26,7 @@ FORGOTTEN_AFTER_S = 30.0
 """What nobody has seen for so long says nothing about now."""
 
 
-@dataclass(slots=True)
-class Pace:
+class Pace(Struct):
     """How long the answers of one account take."""
 
     usual_s: float = 0.0

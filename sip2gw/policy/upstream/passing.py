@@ -5,16 +5,17 @@ Rules: B73, B74, C106, C120, C153, C155.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import tzinfo
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.questions import OURS, carried
 from sip2gw.protocol.encoding import TextEncoding, is_exact
 from sip2gw.protocol.layout import layout_of
-from sip2gw.protocol.message import Request, Response, copied
+from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.registry import REQUESTS
 from sip2gw.protocol.timestamps import DateZone, read_timestamp, write_timestamp
 
@@ -35,7 +36,7 @@ def _said_once(code: str) -> frozenset[str]:
 @cache
 def _dates_of(code: str) -> tuple[str, ...]:
     """The attributes of a request that are dates."""
-    names = {part.name for part in fields(REQUESTS[code])}
+    names = REQUESTS[code].__struct_fields__
     return tuple(name for name in _DATES if name in names)
 
 
@@ -69,7 +70,7 @@ def passing_up(
         source: how the terminal writes.
         target: how the account does.
     """
-    up: Any = copied(request)
+    up: Any = replace(request)
     up.institution_id = institution
     if getattr(request, "current_location", None) == "":
         up.current_location = branch or ""

@@ -6,12 +6,13 @@ Rules: B44, B46, B75, B76, C59, C155, C156.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
-from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine, copied
+from msgspec.structs import replace
+
+from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.fees import OPEN_AMOUNT
@@ -76,7 +77,7 @@ def payable_by(
     if rest:
         named.append(_fee(record, f"{_OPEN}{record.id}", rest))
     fees = tuple(named)
-    return record if fees == record.fees else copied(record, fees=fees)
+    return record if fees == record.fees else replace(record, fees=fees)
 
 
 def _fee(record: PatronRecord, fee_id: str, amount: Minor) -> Fee:
@@ -167,7 +168,7 @@ def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> 
         before = debts.get(share.debtor_id, Debts()) if earlier is None else _after(earlier)
         if number >= LISTED_MAX:
             before = Debts(before.balance)
-        seen.append(copied(share, before=before))
+        seen.append(replace(share, before=before))
         last[share.debtor_id] = seen[-1]
     return tuple(seen)
 

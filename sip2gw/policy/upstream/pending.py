@@ -9,8 +9,9 @@ Rules: B52, C121, C123, C124, C150.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from sip2gw.model import Minor, format_amount
 from sip2gw.model.shares import PendingFee

@@ -7,13 +7,13 @@ preset. Nothing stands here that differs between sites of the same system.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sip2gw.policy.upstream.rules import Fact, FactRules
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(Struct, frozen=True):
     """One kind of library system."""
 
     facts: FactRules = field(default_factory=FactRules)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from sip2gw.protocol.encoding import TextEncoding, is_exact, recode
-from sip2gw.protocol.message import copied
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
 
 PatronQuestion = PatronStatusRequest | PatronInformation
@@ -65,7 +66,7 @@ def going_up(
     is_in_our_name = request.institution_id == institution and request.patron_password == pin
     if is_in_our_name and not unknown and not drops_reason:
         return request
-    up = copied(request)
+    up = replace(request)
     up.institution_id, up.patron_password = institution, pin
     if unknown:
         theirs = [field for field in unknown if field[0] not in OURS]

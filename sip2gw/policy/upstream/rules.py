@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field as attribute
 from typing import Literal
+
+from msgspec import Struct
+from msgspec import field as attribute
 
 from sip2gw.protocol.fields import PatronFlag
 
@@ -20,8 +21,7 @@ BY_FLAGS = "flags"
 """The `default` of `membership_until` that takes flag 0 as their word (C121)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """One fact, and the field of a 64 or 24 that says it. What does not fit is unknown."""
 
     field: str
@@ -37,8 +37,7 @@ class Fact:
     """For what the map does not know; None: unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoneyDenials:
+class MoneyDenials(Struct, frozen=True):
     """Which of their denials are about money, as the operator declares (C123)."""
 
     flags: frozenset[PatronFlag]
@@ -47,8 +46,7 @@ class MoneyDenials:
     """If any AF matches this, nothing is about money only."""
 
 
-@dataclass(frozen=True, slots=True)
-class FactRules:
+class FactRules(Struct, frozen=True):
     """The declared mapping of one account; a fact without a rule is never said (C121)."""
 
     birth_date: Fact | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 from sip2gw.protocol.checksum import (
     Trailer,
     character_checksum_digits,
@@ -36,6 +38,7 @@ from sip2gw.protocol.messages import (
     ScStatus,
 )
 from sip2gw.protocol.registry import requests_in
+from sip2gw.protocol.structs import Discreet, Hidden, Opaque
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.protocol.written import Written
 
@@ -51,23 +54,21 @@ _UNGATED = (Login, ScStatus)
 """Served before login, and always answered afresh (B11, C68)."""
 
 
-@dataclass(slots=True)
-class RequestReceived:
+class RequestReceived(Discreet, Struct):
     """A request for a handler; to be answered with `ServerConnection.send`."""
 
     request: Request
     gated: bool
     """The terminal must log in first: to be answered in failure form (C26)."""
-    frame: bytes = field(default=b"", repr=False)
+    frame: Hidden[bytes] = b""
     """As it came, for a trace that redacts it first; so in the next three."""
 
 
-@dataclass(slots=True)
-class UnreadableReceived:
+class UnreadableReceived(Discreet, Struct):
     """A known command with an unreadable fixed block; `send` its refusal (B2)."""
 
     request_type: type[Request]
-    frame: bytes = field(default=b"", repr=False)
+    frame: Hidden[bytes] = b""
 
 
 @dataclass(slots=True)
@@ -87,8 +88,7 @@ class Dropped:
     frame: bytes = field(default=b"", repr=False, compare=False)
 
 
-@dataclass(slots=True)
-class Closed:
+class Closed(Struct):
     """The connection must be closed; nothing more will come out of it."""
 
     reason: Literal["too_long", "checksum"]
@@ -97,8 +97,7 @@ class Closed:
 Event = RequestReceived | UnreadableReceived | Reply | Dropped | Closed
 
 
-@dataclass(slots=True, repr=False)
-class _Sent:
+class _Sent(Opaque, Struct):
     """Something that we sent, kept to send it again."""
 
     body: bytes
@@ -108,8 +107,7 @@ class _Sent:
     """All of it, with trailer and terminator."""
 
 
-@dataclass(slots=True, repr=False)
-class _Exchange:
+class _Exchange(Opaque, Struct):
     """The last request that was handed out, and its answer once there is one."""
 
     frame: bytes
@@ -308,21 +306,18 @@ def _is_retransmission(exchange: _Exchange, frame: bytes, now: float) -> bool:
     )
 
 
-@dataclass(slots=True)
-class ResponseReceived:
+class ResponseReceived(Discreet, Struct):
     """An answer to the last request."""
 
     response: Response
-    frame: bytes = field(default=b"", repr=False)
+    frame: Hidden[bytes] = b""
 
 
-@dataclass(slots=True)
-class ResendRequested:
+class ResendRequested(Struct):
     """The other side sent a 96: send the last request again with `ClientConnection.resend`."""
 
 
-@dataclass(slots=True)
-class BadChecksum:
+class BadChecksum(Struct):
     """An answer that cannot be trusted; ask for it again with `request_resend`."""
 
     reason: Literal["checksum", "unreadable"] = "checksum"

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.authentication.assumed import AssumedPins
 from sip2gw.authentication.identification import StoreIdentifier
@@ -73,8 +74,7 @@ _ASSUMED_PIN = "right"
 """In place of the PIN that nobody gave; every PIN is right here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """All checks in their order, the first reason, and the answer as it would leave."""
 
     checks: tuple[ExplainedCheck, ...]

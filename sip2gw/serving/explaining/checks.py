@@ -7,7 +7,8 @@ of an order. Only the words are found here, for the same card and the same momen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sip2gw.backend.wrappers import Unrecorded
 from sip2gw.handlers import Answer, Session, door

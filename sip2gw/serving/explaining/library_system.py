@@ -7,8 +7,9 @@ them is only used as the terminal would use it, and never shown.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
+
+from msgspec.structs import replace
 
 from sip2gw.authentication.asking import Asking, Question, library_behind, question_of
 from sip2gw.backend.base import Backend

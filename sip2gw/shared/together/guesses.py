@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from sip2gw.backend.base import BackendTimeoutError
 from sip2gw.shared.callers import AddressGuard
@@ -83,8 +84,7 @@ class JointTurns(NameTurns):
         self._courier.tell(TurnOver(list(names)))
 
 
-@dataclass(frozen=True, slots=True)
-class _FarPlace:
+class _FarPlace(Struct, frozen=True):
     courier: Courier
     guess: int
 

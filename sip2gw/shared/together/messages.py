@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from sip2gw.protocol.structs import Opaque
 
-class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+
+class Message(Opaque, msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A message; those of a worker go to the parent and, where it says so, on to the others."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
 
 
 # Lines -----------------------------------------------------------------------------------------
@@ -265,14 +264,11 @@ Question = TakePlace | LoginFailed | BeginGuess | PinFailed | TakeTurn | Settle
 # On the link -----------------------------------------------------------------------------------
 
 
-class Told(msgspec.Struct, frozen=True, tag=True):
+class Told(Opaque, msgspec.Struct, frozen=True, tag=True):
     """Everything that one side had to say since the last time, in order."""
 
     messages: list[Telling]
     """They are sent as `msgspec.Raw`: each is written once, for however many workers."""
-
-    def __repr__(self) -> str:
-        return f"<Told {len(self.messages)}>"
 
 
 class Asked(msgspec.Struct, frozen=True, tag=True):

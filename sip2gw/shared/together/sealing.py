@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
 
 import msgspec
+from msgspec import Struct
 
 from sip2gw.model import PatronRecord
+from sip2gw.protocol.structs import Opaque
 
 SEALED_BYTES_MAX = 48_000
 """Somebody with more than this, thousands of loans and fees, is remembered by one worker only."""
 
-_NAMES = tuple(field.name for field in fields(PatronRecord) if field.init)
+_NAMES = PatronRecord.__struct_fields__
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Opaque, Struct, frozen=True):
     """A record that nobody here needs to read."""
 
     id: str
     data: bytes
-
-    def __repr__(self) -> str:
-        return "<Sealed>"
 
 
 def seal(record: PatronRecord) -> bytes:

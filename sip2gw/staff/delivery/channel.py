@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from sip2gw.model.notices import Channel
+from sip2gw.protocol.structs import Discreet, Hidden
 
 ANSWER_S = 30.0
 """How long the other side has for each of its answers."""
@@ -15,20 +17,19 @@ ATTEMPT_S = 90.0
 """How long one attempt may take in all; shorter than a lease."""
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Discreet, Struct, frozen=True):
     """A notice in words, ready to be handed over."""
 
     id: str
     """The same at each attempt."""
     kind: str
-    patron_id: str = field(repr=False)
-    to: str | None = field(repr=False)
+    patron_id: Hidden[str]
+    to: Hidden[str | None]
     """An address that e-mail can be sent to."""
     language: str
-    subject: str = field(repr=False)
-    text: str = field(repr=False)
-    values: Mapping[str, str] = field(repr=False)
+    subject: Hidden[str]
+    text: Hidden[str]
+    values: Hidden[Mapping[str, str]]
     created: datetime
     message_id: str
     """The same at each attempt, too."""

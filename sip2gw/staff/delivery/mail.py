@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address as MailAddress
 from email.message import EmailMessage
@@ -25,10 +24,12 @@ from aiosmtplib import (
     SMTPServerDisconnected,
     SMTPTimeoutError,
 )
+from msgspec import Struct
 
 from sip2gw.config.tables.outbox import Sender
 from sip2gw.config.types import Address
 from sip2gw.model.notices import Channel
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.staff.delivery.channel import (
     ANSWER_S,
     ATTEMPT_S,
@@ -41,14 +42,13 @@ _CLOSING = 421
 """The server's answer to anything when it does not go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class MailSettings:
+class MailSettings(Discreet, Struct, frozen=True):
     """How to reach the mail server."""
 
     server: Address
     tls: Literal["none", "starttls", "tls"]
     login: str | None
-    password: str | None = field(repr=False)
+    password: Hidden[str | None]
     sender: Sender
     answer_s: float = ANSWER_S
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from datetime import date
 from itertools import zip_longest
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sip2gw.model.badges import BadgeTerms, BadgeWish
 

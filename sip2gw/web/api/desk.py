@@ -10,10 +10,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
@@ -128,8 +129,7 @@ def refused(problem: str) -> ProblemError:
     return ProblemError(status, problem)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks, and from where."""
 
     token: Token

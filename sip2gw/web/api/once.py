@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
@@ -25,8 +25,7 @@ KEY_PARAMETER: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
+class Keyed(Struct, frozen=True):
     """A request with a key."""
 
     token: str

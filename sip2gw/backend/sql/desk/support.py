@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
+
+from msgspec import Struct
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql.queries import fill
@@ -64,8 +65,7 @@ OVERDUE = f"closed IS NULL AND {DUE} < ?"
 _COUNT_OVERDUE = fill("SELECT COUNT(*) FROM support_message WHERE {overdue}", overdue=OVERDUE)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A message that is to be opened."""
 
     type: str

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from typing import Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries, writes
@@ -70,8 +72,7 @@ Given: TypeAlias = defaultdict[str, dict[tuple[str, str], date]]
 """For each patron when each notice was given, by kind and cause."""
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(Struct, frozen=True):
     """One run of maintenance: for which day, and by which settings."""
 
     now: datetime
@@ -88,8 +89,7 @@ class Occasion:
         return self.now.astimezone(self.zone).date()
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Patrons that follow each other by id, and what is to be done for those who need something."""
 
     after: str

@@ -10,12 +10,12 @@ into the outbox again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
@@ -109,8 +109,7 @@ def _id_of(notice: Notice) -> str:
     return sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Which notices a process wants to deliver, one after the other."""
 
     channel: Channel

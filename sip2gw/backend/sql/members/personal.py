@@ -8,7 +8,8 @@ made before, and the row of `patron` goes last.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.stubs import IDS_OF
@@ -16,8 +17,7 @@ from sip2gw.backend.sql.writes import names
 from sip2gw.model.support import AutomaticCategory
 
 
-@dataclass(frozen=True, slots=True)
-class Personal:
+class Personal(Struct, frozen=True):
     """A table with rows about patrons. Together `whose`, `shown` and `rest` are its columns."""
 
     table: str

@@ -14,6 +14,8 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Unpack
 
+from msgspec.structs import replace
+
 from sip2gw.backend.base import (
     BackendError,
     PaymentOrder,
@@ -44,7 +46,6 @@ from sip2gw.model import (
     PaymentLine,
     PaymentStatus,
     Surplus,
-    copied,
 )
 from sip2gw.model.money import PaymentFilters
 from sip2gw.policy.money.debts import PaymentPlan
@@ -205,7 +206,7 @@ def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, 
     debtors = _debtor_ids(lines)
     return {
         record.id: tuple(
-            copied(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
+            replace(fee, owed=fee.owed - paid[fee.id]) if fee.id in paid else fee
             for fee in record.fees
             if fee.owed != paid.get(fee.id)
         )

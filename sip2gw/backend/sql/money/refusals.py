@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from heapq import merge
 from operator import attrgetter
 from typing import Any
+
+from msgspec import Struct, field
 
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.database import Connection, Rows
@@ -36,8 +37,7 @@ COUNTS_AFTER_S = 0.5
 RETRY_AFTER_S = 1.0
 
 
-@dataclass(slots=True)
-class Writing:
+class Writing(Struct):
     """What one transaction writes: values for `queries.KEEP_REFUSED` and `COUNT_REFUSED`."""
 
     kept: list[tuple[Any, ...]]
@@ -55,16 +55,14 @@ class Writing:
         yield queries.COUNT_REFUSED, self.counted
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     refused: RefusedPayment
     written: asyncio.Future[None]
     """Done after the first try to write it, whether or not that succeeded."""
     id: str = field(default_factory=new_id)
 
 
-@dataclass(slots=True)
-class _Today:
+class _Today(Struct):
     """What this process has seen of one terminal."""
 
     day: date

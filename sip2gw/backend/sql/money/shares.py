@@ -16,6 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from sip2gw.backend.attempts import AttemptState, Reconciliation, UnknownPayment
 from sip2gw.backend.base import (
     Begun,
@@ -44,7 +46,7 @@ from sip2gw.backend.sql.values import (
     time_text,
     time_value,
 )
-from sip2gw.model import Minor, Payment, PaymentLine, PaymentStatus, copied
+from sip2gw.model import Minor, Payment, PaymentLine, PaymentStatus
 from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import Verdict, one_after_the_other, refusal_of_rest
@@ -416,7 +418,7 @@ def _book(
     values = (list_text(texts) if texts else None, payment_id)
     if single is not None:
         is_new = bool(connection.execute(BOOK, values).rowcount)
-        payment = copied(single.payment, texts=tuple(texts)) if texts else single.payment
+        payment = replace(single.payment, texts=tuple(texts)) if texts else single.payment
         return is_new, payment if is_new else None
     row = connection.execute(BOOKED, values).fetchone()
     if row is None or ended is None:

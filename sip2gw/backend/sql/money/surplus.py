@@ -8,11 +8,12 @@ fee against `surplus:<patron>`, so that the entries of the fee add up to what is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.backend.database import Connection
 from sip2gw.backend.sql import queries
@@ -22,8 +23,7 @@ from sip2gw.policy.money.debts import surplus_of
 _FEE = itemgetter(0, 1, 2, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
+class Correction(Struct, frozen=True):
     """By how much the surplus of a patron from one fee changes; below zero it is taken back."""
 
     src: int

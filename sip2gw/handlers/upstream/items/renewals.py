@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sip2gw.backend.system import LibrarySystemError
 from sip2gw.handlers.base import Answer, Session

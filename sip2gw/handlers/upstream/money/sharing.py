@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sip2gw.backend.base import (
     BackendError,
@@ -32,8 +33,7 @@ from sip2gw.shared.payments import Outcome, Paying
 Plan = tuple[Share, ...] | PaymentRefusalReason
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What a payment was decided on, by the id of whose debt it is."""
 
     debts: Mapping[str, Debts]

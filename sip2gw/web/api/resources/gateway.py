@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC
 from typing import Annotated, Any
 
 from fastapi import Query
+from msgspec.structs import asdict
 from typing_extensions import TypedDict
 
 from sip2gw.backend.system import AccountState
