@@ -19,7 +19,6 @@ from sip2gw.config.availability import unavailable
 from sip2gw.control.messages import Reloaded
 from sip2gw.daemon import signals
 from sip2gw.daemon.ending import Ending, leave_within
-from sip2gw.daemon.fleet.parent import run_with_workers
 from sip2gw.daemon.handover.rehearsal import rehearse
 from sip2gw.daemon.handover.sockets import SocketError, Sockets, TakeSockets, gather, inherited
 from sip2gw.daemon.handover.succession import Succession, SuccessionError, file_of
@@ -217,7 +216,10 @@ def _waiting_for(config: Config) -> AbstractContextManager[None]:
 
 async def _serve(config: Config, on_ready: OnReady, access: Access) -> int:
     asyncio.get_running_loop().set_default_executor(ready_pool(SHARED_THREADS, "sip2gw"))
-    run = _run if config.server.workers == 1 else run_with_workers
+    run = _run
+    if config.server.workers > 1:
+        # Imported here: a gateway of one process starts sooner without it.
+        from sip2gw.daemon.fleet.parent import run_with_workers as run
     try:
         async with Succession(config, inherited(), sys.stderr.write) as succession:
             with _waiting_for(config):
