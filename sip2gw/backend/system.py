@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -73,13 +73,23 @@ class AccountState(Struct, frozen=True):
     """Median of the last answers; None before the first."""
 
 
+Sent = Callable[[], None]
+"""Called when a request goes up, and never if it does not (`NotAskedError`)."""
+
+
 class LibrarySystem(Protocol):
     """All accounts at one library system. Each request names the account and the terminal."""
 
     def ask(
-        self, account: str, terminal: str, request: Request, lease: Lease | None = None
+        self,
+        account: str,
+        terminal: str,
+        request: Request,
+        lease: Lease | None = None,
+        sent: Sent | None = None,
     ) -> Awaitable[Response]:
-        """Ask now; awaiting gives the answer: of the right type, sequence, patron and item.
+        """Ask as soon as a line is free; awaiting gives the answer: of the right type, sequence,
+        patron and item.
 
         `request` goes up as it is, with AO and CP of the caller's choosing, in the account's
         dialect; texts come back decoded, unknown fields in `extra_fields` byte for byte in the

@@ -107,8 +107,16 @@ class Sendings:
 
     # What was sent last --------------------------------------------------------------------
 
+    def sent(self, sending: UnknownSending) -> None:
+        """`sending` goes up now: see `went_up`."""
+        self.went_up(sending.id, sending.item_id, sending.patron_id, effect_of(sending))
+
     def went_up(self, sending_id: str, item: str, patron: str, effect: Effect = "") -> None:
-        """Something that may change things about `item` and `patron` goes up now."""
+        """Something that may change things about `item` and `patron` goes up now.
+
+        What was answered about them before may be so no longer. So this is not for what only waits
+        for a line: it may never go up, and what was done before would be done again.
+        """
         for named in (("item", item), ("patron", patron), (effect, item)):
             if all(named):
                 self._last[named] = sending_id

@@ -13,6 +13,7 @@ import pytest
 from harness import TurnableClock
 from library_fakes import FakeLibrary
 
+from sip2gw.backend.attempts import sending_of
 from sip2gw.backend.library import Library
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.config import Address
@@ -40,12 +41,14 @@ class Slow(FakeLibrary):
         self.asking: list[str] = []
         self.at_once = 0
 
-    async def ask(self, account: str, terminal: str, request: Any, lease: Any = None) -> Any:
+    async def ask(
+        self, account: str, terminal: str, request: Any, lease: Any = None, sent: Any = None
+    ) -> Any:
         self.asking.append(account)
         self.at_once = max(self.at_once, self.asking.count(account))
         await asyncio.sleep(0.005)
         self.asking.remove(account)
-        return await super().ask(account, terminal, request)
+        return await super().ask(account, terminal, request, lease, sent)
 
     @property
     def items(self) -> list[tuple[str, str]]:
@@ -144,6 +147,8 @@ async def test_what_fails(
     assert (entry.state, entry.tries) == (state, 0 if state is EntryState.OPEN else 1)
     assert len(fails.asked) == asked
     assert len(gateway.sendings.doubtful) == (state is EntryState.UNKNOWN)
+    earlier = sending_of(taken_off_line("J0"))
+    assert gateway.sendings.is_overtaken(earlier) == (state is EntryState.UNKNOWN)
 
 
 async def test_after_no_answer_the_account_rests(library: Library) -> None:

@@ -326,12 +326,15 @@ async def test_who_waits_too_long_for_a_line_was_not_asked():
         HostileLibrary(script("silent")) as library,
         client_of(library, connections=1) as client,
     ):
-        first = asyncio.create_task(client.status("2100", "a"))
+        gone_up: list[str] = []
+        first = asyncio.create_task(client.status("2100", "a", sent=lambda: gone_up.append("a")))
         await asyncio.sleep(0)
+        assert gone_up == ["a"]
         with pytest.raises(NotAskedError):
-            await client.status("2101", "b")
+            await client.status("2101", "b", sent=lambda: gone_up.append("b"))
         with pytest.raises(NoAnswerError):
             await first
+        assert gone_up == ["a"]
         assert len(library.asked) == 1
         assert client.outcomes() == {("23", "no_answer"): 1, ("23", "not_asked"): 1}
 

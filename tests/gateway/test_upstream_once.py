@@ -41,7 +41,7 @@ def hold(item="I1", patron="1001", date=STAMP):
 
 
 @asynccontextmanager
-async def before(directory, *behaviours, offers=None, now=NOON):
+async def before(directory, *behaviours, offers=None, now=NOON, connections=4):
     """A gateway before a library system that behaves so for what is asked after the login."""
     library = HostileLibrary(script(*behaviours), answer=Loans(), late_s=2 * TIMEOUT_S)
     async with library:
@@ -50,7 +50,7 @@ async def before(directory, *behaviours, offers=None, now=NOON):
             keys += f"messages = {offers}\n"
         address = f"127.0.0.1:{library.port}"
         upstream = (
-            UPSTREAM.replace("connections = 1", "connections = 4")
+            UPSTREAM.replace("connections = 1", f"connections = {connections}")
             .replace("ADDRESS", address)
             .replace("KEYS", keys)
         )
@@ -155,6 +155,30 @@ async def test_after_another_message_about_item_or_patron_it_goes_up_again(tmp_p
         await kiosk.ask(between)
         await kiosk.ask(lend())
         assert [deed.item for deed in library.answer.deeds if deed.code == b"11"].count(b"I1") == 2
+
+
+async def test_whatever_may_change_something_counts_as_gone_up(tmp_path):
+    async with before(tmp_path, "right", "hangs_up", offers='["11", "65"]') as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(lend())
+        await kiosk.ask(f"65{STAMP}AOHUB|AA1001|")
+        assert "65" in {heard.code.decode() for heard in library.heard}
+        await kiosk.ask(lend())
+        assert sent(library) == 2
+
+
+async def test_what_waited_for_a_line_in_vain_leaves_the_answer_before_it_as_it_is(tmp_path):
+    """It never went up: what the first one was told is so still, and is not done again."""
+    async with before(tmp_path, "right", "silent", connections=1) as (gateway, library):
+        kiosk, other = [await gateway.terminal(name) for name in ("kiosk-1", "kiosk-2")]
+        first = await kiosk.ask(lend())
+        await other.send(f"17{STAMP}AOHUB|ABI9|")
+        await until(lambda: len(library.asked) == 2)
+        refused = await asked(gateway, kiosk, renew(patron="1002"))
+        assert refused.startswith("300")
+        assert NOT_SURE not in refused
+        assert await kiosk.ask(lend()) == first
+        assert sent(library) == 1
 
 
 async def test_a_question_changes_nothing(tmp_path):

@@ -60,15 +60,15 @@ async def at_once(send):
     return await send()
 
 
-async def says_yes():
+async def says_yes(sent):
     return CheckoutResponse(ok=True)
 
 
-async def is_silent():
+async def is_silent(sent):
     raise NoAnswerError
 
 
-async def was_not_asked():
+async def was_not_asked(sent):
     raise NotAskedError
 
 
@@ -107,7 +107,7 @@ async def test_a_failure_after_the_answer_denies_nothing(session, ok):
         await send()
         raise BackendError
 
-    async def answers():
+    async def answers(sent):
         return CheckoutResponse(ok=ok)
 
     if ok:
@@ -132,7 +132,7 @@ async def test_at_its_deadline_a_request_that_was_sent_is_not_sure_and_settled_b
 ):
     heard = asyncio.Event()
 
-    async def late():
+    async def late(sent):
         await heard.wait()
         return CheckoutResponse(ok=True)
 
@@ -162,7 +162,7 @@ async def test_at_its_deadline_a_request_that_was_not_sent_is_not_sent_later(ses
 async def test_what_is_under_way_may_be_done_from_when_it_is_sent(session):
     ready, heard = session.services.backend.ready, asyncio.Event()
 
-    async def late():
+    async def late(sent):
         await heard.wait()
         return CheckoutResponse(ok=True)
 
@@ -185,7 +185,7 @@ async def test_who_hangs_up_hears_nothing_and_nothing_is_noted(session):
 
     heard = asyncio.Event()
 
-    async def late():
+    async def late(sent):
         await heard.wait()
         return CheckoutResponse(ok=True)
 

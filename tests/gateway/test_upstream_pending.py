@@ -279,11 +279,11 @@ class Unlisted:
         offered = self._library.offers(account)
         return offered - {"63"} if self.list_is == "not_offered" and self._asked else offered
 
-    async def ask(self, account, terminal, request, lease=None):
+    async def ask(self, account, terminal, request, lease=None, sent=None):
         self._asked, is_list = True, bool(request.summary)
         if is_list and self.list_is == "away":
             raise NoAnswerError
-        answer = await self._library.ask(account, terminal, request, lease)
+        answer = await self._library.ask(account, terminal, request, lease, sent)
         if is_list and self.list_is == "says_nothing":
             return replace(answer, valid_patron=False)
         return answer

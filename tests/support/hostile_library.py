@@ -24,6 +24,9 @@ ANSWERS = {
 _FIELDS_AT = {b"93": 4, b"99": 10, b"23": 23, b"63": 33, b"35": 20, b"37": 27, b"17": 20,
               b"11": 40, b"09": 39, b"29": 40, b"15": 21}  # fmt: skip
 """Where the fields of each request begin."""
+_DATE_AT = {b"11": 4, b"29": 4, b"09": 3, b"15": 3}
+CHANGES = frozenset(_DATE_AT)
+"""The requests that change something."""
 
 OFFERS = b"YYYYYNYYYYYNNYYN"
 TOO_MUCH = 300 * 1024
@@ -54,10 +57,18 @@ class Heard:
     frame: bytes
     line: int
     """The number of the connection."""
+    at: float = field(default_factory=time.time, compare=False)
+    """When it came, in seconds of the wall clock."""
 
     @property
     def code(self) -> bytes:
         return self.frame[:2]
+
+    @property
+    def date(self) -> bytes:
+        """The transaction date of a request that changes something."""
+        at = _DATE_AT[self.code]
+        return self.body[at : at + 18]
 
     @property
     def sequence(self) -> bytes:
@@ -142,8 +153,8 @@ class Deed:
     item: bytes
     date: bytes
     done: bool
-    at: float = field(default_factory=time.time, compare=False)
-    """Seconds of the wall clock."""
+    at: float = field(compare=False)
+    """When it came, as of `Heard`."""
 
 
 class Loans:
@@ -178,7 +189,6 @@ class Loans:
         return right_answer(heard)
 
     def _do(self, heard: Heard, item: bytes, patron: bytes) -> bytes:
-        at = {b"11": 4, b"29": 4, b"09": 3, b"15": 3}[heard.code]
         done, answer = True, right_answer(heard)
         if heard.code == b"09":
             done = self.of.pop(item, None) is not None
@@ -189,7 +199,7 @@ class Loans:
             owner = self.of.setdefault(item, patron) if heard.code == b"11" else self.of.get(item)
             done = owner == patron
             answer = answer[:2] + (b"1" if done else b"0") + answer[3:]
-        self.deeds.append(Deed(heard.code, patron, item, heard.body[at : at + 18], done))
+        self.deeds.append(Deed(heard.code, patron, item, heard.date, done, heard.at))
         return answer
 
 

@@ -7,6 +7,7 @@ tests of its own.
 from msgspec.structs import replace
 
 from sip2gw.authentication.identification import StoreIdentifier
+from sip2gw.backend.system import NotAskedError
 from sip2gw.handlers import handlers_of
 from sip2gw.handlers.base import Asked
 from sip2gw.handlers.rules import UpstreamManner
@@ -54,9 +55,11 @@ class FakeLibrary:
         self.asked = []
         self.released = []
 
-    async def ask(self, account, terminal, request, lease=None):
+    async def ask(self, account, terminal, request, lease=None, sent=None):
         self.asked.append((account, terminal, request, lease))
         answer = self.answers[request.code]
+        if sent is not None and not isinstance(answer, NotAskedError):
+            sent()
         if isinstance(answer, Exception):
             raise answer
         return answer

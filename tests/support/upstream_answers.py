@@ -31,7 +31,7 @@ class AskedLibrary:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def ask(self, account, terminal, request, lease=None):
+    async def ask(self, account, terminal, request, lease=None, sent=None):
         self.asked.append(serialise(request, UTF8).decode().rstrip("\r"))
         self.leases.append(lease)
         number, pin = request.patron_identifier, request.patron_password

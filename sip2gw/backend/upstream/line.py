@@ -7,7 +7,7 @@ from collections.abc import Generator
 from enum import Enum
 from typing import Any, Protocol, cast
 
-from sip2gw.backend.system import Lease, LibrarySystemError
+from sip2gw.backend.system import Lease, LibrarySystemError, Sent
 from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.eager import OneWait
@@ -51,6 +51,7 @@ class Job:
         "is_over",
         "lease",
         "line",
+        "sent",
         "terminal",
         "typed",
     )
@@ -64,6 +65,7 @@ class Job:
         *,
         typed: bool,
         lease: Lease | None = None,
+        sent: Sent | None = None,
         is_ours: bool = False,
     ) -> None:
         self._owner = owner
@@ -76,6 +78,7 @@ class Job:
         self.typed = typed
         """Whether the answer is a message; else it is the body as it came."""
         self.lease = lease
+        self.sent = sent
         self.line: Line | None = None
         """On which it was sent; None: it was not."""
         self.is_over = False
@@ -241,6 +244,8 @@ class Line(asyncio.Protocol):
         self.job, job.line = job, self
         self.used_at, self.worked_before = now, worked_s
         self._resends = 0
+        if job.sent is not None:
+            job.sent()
         if self._transport is not None:
             self._transport.write(self._client.send_body(job.body, self._checksum))
 

@@ -14,6 +14,7 @@ from sip2gw.backend.system import (
     LibrarySystemError,
     NoAnswerError,
     NotAskedError,
+    Sent,
 )
 from sip2gw.backend.upstream import leases
 from sip2gw.backend.upstream.breaker import (
@@ -96,13 +97,16 @@ class Pool:
 
     # Asking --------------------------------------------------------------------------------
 
-    def ask(self, terminal: str, request: Request, lease: Lease | None) -> Job:
+    def ask(
+        self, terminal: str, request: Request, lease: Lease | None, sent: Sent | None = None
+    ) -> Job:
         """Begin to ask; the caller awaits the job.
 
         Raises:
             NotAskedError: see `LibrarySystem.ask`.
         """
-        return self.pass_on(terminal, serialise(request, self._wire), lease, typed=True)
+        body = serialise(request, self._wire)
+        return self.pass_on(terminal, body, lease, typed=True, sent=sent)
 
     def left(self, job: Job) -> None:
         """The owner of a line: see `line.Owner`."""
@@ -115,11 +119,18 @@ class Pool:
             self._end(line)
 
     def pass_on(
-        self, terminal: str, body: bytes, lease: Lease | None, *, typed: bool = False
+        self,
+        terminal: str,
+        body: bytes,
+        lease: Lease | None,
+        *,
+        typed: bool = False,
+        sent: Sent | None = None,
     ) -> Job:
         """The same for a body; the answer is one too, unless it is to be `typed`."""
         now = self._clock.monotonic()
-        job = Job(self, terminal, body, now + self._account.timeout_s, typed=typed, lease=lease)
+        deadline = now + self._account.timeout_s
+        job = Job(self, terminal, body, deadline, typed=typed, lease=lease, sent=sent)
         if self._is_closed or not self._breaker.is_closed:
             self._figures.failed(body, NotAskedError)
             raise NotAskedError

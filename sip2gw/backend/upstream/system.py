@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 
-from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError
+from sip2gw.backend.system import AccountState, Lease, LibrarySystem, NotAskedError, Sent
 from sip2gw.backend.upstream import leases
 from sip2gw.backend.upstream.pool import Pool
 from sip2gw.config.tables.upstream import Account
@@ -40,10 +40,15 @@ class Sip2System:
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(
-        self, account: str, terminal: str, request: Request, lease: Lease | None = None
+        self,
+        account: str,
+        terminal: str,
+        request: Request,
+        lease: Lease | None = None,
+        sent: Sent | None = None,
     ) -> Awaitable[Response]:
         """See `LibrarySystem.ask`."""
-        return self._pools[account].ask(terminal, request, lease)
+        return self._pools[account].ask(terminal, request, lease, sent)
 
     def pass_on(
         self, account: str, terminal: str, body: bytes, lease: Lease | None = None

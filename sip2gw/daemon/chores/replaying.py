@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec import Struct
 
@@ -27,7 +28,7 @@ from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.upstream.journal import reasons_for_staff, request_of, state_after
 from sip2gw.protocol.messages import CheckinResponse, CheckoutResponse
 from sip2gw.shared.journal import JournalSeen
-from sip2gw.shared.sendings import Sendings, effect_of
+from sip2gw.shared.sendings import Sendings
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 1.0
 """After an entry the account pauses as long as that took, within these."""
@@ -156,10 +157,10 @@ class Replayer:
 
     async def _hand_over(self, entry: JournalEntry, account: Account) -> bool:
         sending = sending_of(entry)
-        self._sendings.went_up(sending.id, entry.item, entry.patron, effect_of(sending))
         request = request_of(entry, account.institution)
+        sent = partial(self._sendings.sent, sending)
         try:
-            answer = await self._library.ask(account.name, entry.terminal, request)
+            answer = await self._library.ask(account.name, entry.terminal, request, sent=sent)
         except NotAskedError:
             await self._store.release_journalled(entry, self._store.claimant)
             return False

@@ -7,8 +7,9 @@ request is under way, it waits for that answer; while nobody knows what became o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,20 +21,25 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.system import NotAskedError
+from sip2gw.backend.system import NotAskedError, Sent
 from sip2gw.handlers.base import Send, Session
 from sip2gw.handlers.items.circulation import order_key
 from sip2gw.handlers.items.hold import hold_key
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.protocol.message import Response
 from sip2gw.protocol.messages import Checkin, Checkout, Hold, Renew, Request
-from sip2gw.shared.sendings import Passage, effect_of, key_of
+from sip2gw.shared.sendings import Passage, key_of
 
 OnceRequest = Checkout | Checkin | Renew | Hold
+SendUp = Callable[[Sent], Coroutine[Any, Any, Response]]
+"""Asks the library system, and says when the request goes up."""
 
 
 async def send_once(
-    session: Session, request: OnceRequest, send: Send, ask: Callable[[Send], Awaitable[Response]]
+    session: Session,
+    request: OnceRequest,
+    send: SendUp,
+    ask: Callable[[Send], Awaitable[Response]],
 ) -> Response:
     """The library system's answer to `request`, unless it went up before.
 
@@ -88,8 +94,7 @@ async def _wait(session: Session, passage: Passage, outcome: Awaitable[Response]
 
 
 def sent_beside(session: Session, request: Request) -> None:
-    """`request`, which may go up twice, goes up now: what was answered before about its item and
-    patron may no longer be so."""
+    """`request`, which may go up twice, goes up now: see `Sendings.went_up`."""
     item, patron = (
         getattr(request, name, None) for name in ("item_identifier", "patron_identifier")
     )
@@ -125,7 +130,7 @@ def sending_of(session: Session, request: OnceRequest) -> UnknownSending:
 async def _pass(
     session: Session,
     passage: Passage,
-    send: Send,
+    send: SendUp,
     ask: Callable[[Send], Awaitable[Response]],
 ) -> Response:
     """Have it sent, and remember how that ended, whoever waits for it."""
@@ -144,7 +149,7 @@ async def _pass(
     return response
 
 
-async def _send(session: Session, passage: Passage, send: Send) -> Response:
+async def _send(session: Session, passage: Passage, send: SendUp) -> Response:
     """Send it, once it is written down that it goes up.
 
     Raises:
@@ -157,11 +162,8 @@ async def _send(session: Session, passage: Passage, send: Send) -> Response:
         backend.end_sending(sending)
         raise NotAskedError
     passage.is_sent = True
-    session.services.sendings.went_up(
-        sending.id, sending.item_id, sending.patron_id, effect_of(sending)
-    )
     try:
-        passage.answer = await send()
+        passage.answer = await send(partial(session.services.sendings.sent, sending))
     except NotAskedError:
         passage.is_sent = False
         backend.end_sending(sending)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from sip2gw.backend.system import Sent
 from sip2gw.handlers.base import Answer, Send, Session
 from sip2gw.handlers.items.circulation import refusal_texts
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
@@ -58,14 +59,14 @@ async def pass_on(session: Session, request: Request) -> Response:
     # A door keeps no state there, and must not keep a line from others (C122).
     lease = None if terminal.is_door else session.lease
 
-    async def send() -> Response:
-        return await library.ask(manner.account, terminal.name, up, lease)
+    async def send(sent: Sent | None) -> Response:
+        return await library.ask(manner.account, terminal.name, up, lease, sent)
 
     if isinstance(request, OnceRequest):
         return await send_once(session, request, send, partial(_judged, session, request))
-    if not isinstance(request, ItemInformation):
-        sent_beside(session, request)
-    return await _judged(session, request, send)
+    is_question = isinstance(request, ItemInformation)
+    sent = None if is_question else partial(sent_beside, session, request)
+    return await _judged(session, request, partial(send, sent))
 
 
 def in_their_manner(session: Session, request: AnyRequest) -> AnyRequest:

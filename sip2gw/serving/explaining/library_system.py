@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from sip2gw.authentication.asking import Asking, Question, library_behind, question_of
 from sip2gw.backend.base import Backend
-from sip2gw.backend.system import Lease, LibrarySystem, NotAskedError
+from sip2gw.backend.system import Lease, LibrarySystem, NotAskedError, Sent
 from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import is_offered
 from sip2gw.handlers.upstream.overlay import withheld_fields
@@ -55,7 +55,12 @@ class Unsent(LibrarySystem):
             setattr(self, name, getattr(inner, name))
 
     async def ask(
-        self, account: str, terminal: str, request: Request, lease: Lease | None = None
+        self,
+        account: str,
+        terminal: str,
+        request: Request,
+        lease: Lease | None = None,
+        sent: Sent | None = None,
     ) -> Response:
         """Ask, unless that would change something.
 
@@ -66,7 +71,7 @@ class Unsent(LibrarySystem):
         if not isinstance(request, _QUESTIONS):
             self.request = request
             raise NotAskedError
-        return await self._inner.ask(account, terminal, request, lease)
+        return await self._inner.ask(account, terminal, request, lease, sent)
 
 
 class AskedForExplanation(Asking):
