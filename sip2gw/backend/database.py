@@ -42,6 +42,8 @@ class Dialect(Protocol):
 
     differs: str
     """NULL-safe inequality."""
+    has_more_than_ascii: str
+    """Whether `{text}` has a character that is not ASCII."""
     for_update: str
     """At the end of a SELECT: nobody else changes these rows until the transaction ends."""
     begin_write: tuple[str, ...]
@@ -185,6 +187,15 @@ class Database(ABC):
         Raises:
             BackendError: the store failed.
         """
+
+    def warm_connection(self) -> AbstractContextManager[Connection]:
+        """The same for a few quick statements that set nothing for their connection: it may be one
+        that was used before, which takes less time.
+
+        Raises:
+            BackendError: the store failed.
+        """
+        return self.own_connection()
 
     @abstractmethod
     def spooled(self) -> Sequence[UnknownAttempt]:

@@ -69,6 +69,7 @@ from sip2gw.backend.sqlite.database import (
     expect_bulk,
     is_busy,
 )
+from sip2gw.backend.sqlite.idle import Idle
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reading import ReadingPlace
@@ -95,6 +96,8 @@ from sip2gw.model.shares import PendingFee
 from sip2gw.policy.money.payments import PaymentFacts
 
 RECORDS_CACHED_MAX = 20_000
+KEPT_OPEN = 4
+"""Connections of each kind that a process for staff, which has no terminals, keeps for later."""
 
 T = TypeVar("T")
 
@@ -138,6 +141,9 @@ class Store(Library):
         self._refusals = Refusals(self._write_refusals)
         self._activity = activity.Activity(self._write_activity)
         self._reads = Reads(place)
+        kept_open = KEPT_OPEN if role == "command" else 0
+        self._looking = Idle(partial(connect, place.address, read_only=True), kept_open)
+        self._beside = Idle(partial(connect, place.address), kept_open)
         writing = connect(self._place.address)
         place.remember()
         self._writer = Writer(
@@ -548,7 +554,7 @@ class Store(Library):
         """
         self._place.insist()
         try:
-            with closing(connect(self._place.address, read_only=True)) as connection:
+            with self._looking.lent() as connection:
                 connection.execute("BEGIN")
                 yield connection
         except sqlite3.Error as error:
@@ -565,6 +571,17 @@ class Store(Library):
         try:
             with closing(connect(self._place.address)) as connection:
                 expect_bulk(connection)
+                yield connection
+                self._place.insist()
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the store failed: {error}") from None
+
+    @contextmanager
+    def warm_connection(self) -> Iterator[SqliteConnection]:
+        """One that may have been used before, see `sip2gw.backend.database.Database`."""
+        self._place.insist()
+        try:
+            with self._beside.lent() as connection:
                 yield connection
                 self._place.insist()
         except sqlite3.Error as error:
@@ -614,6 +631,8 @@ class Store(Library):
         if self._doubts is not None:
             await self._doubts.close()
         await self._reads.close()
+        self._looking.close()
+        self._beside.close()
         if self._lock is not None:
             os.close(self._lock)
 

@@ -207,17 +207,17 @@ class Api:
 
 def _opened_with(running: Configuration) -> _Open:
     """In a thread: FastAPI takes a third of a second to import."""
-    from sip2gw.web.api.app import application
+    from sip2gw.web.api.app import Parted
     from sip2gw.web.api.desk import Desk
 
-    return _Open(Desk(running), application())
+    return _Open(Desk(running), Parted())
 
 
 async def _noted(desk: Desk, name: str, now: datetime) -> None:
     from sip2gw.backend.base import BackendError
 
     with suppress(BackendError):
-        await asyncio.to_thread(lambda: desk.run(desk.store.note_token_used(name, now)))
+        await asyncio.to_thread(desk.store.note_token_used, name, now)
 
 
 def _token_in(headers: Headers) -> str:

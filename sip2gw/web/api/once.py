@@ -45,10 +45,6 @@ class Asking(Protocol):
     def now(self) -> datetime:
         """The moment."""
 
-    @property
-    def run(self) -> Callable[[Any], Any]:
-        """Does what the store needs a loop for."""
-
 
 def keyed(token: str, key: str | None, *request: bytes) -> Keyed | None:
     """The key of a request; None if it has none.
@@ -76,14 +72,14 @@ def once(asked: Asking, work: Callable[[], Any]) -> Any:
     if one is None:
         return work()
     store, name = asked.store, (one.token, one.key)
-    known = asked.run(store.claim_answer(*name, one.digest, asked.now))
+    known = store.claim_answer(*name, one.digest, asked.now)
     if known is None:
         try:
             told = work()
         except (RefusedError, ProblemError):
-            asked.run(store.release_answer(*name))
+            store.release_answer(*name)
             raise
-        asked.run(store.put_answer(*name, 200, msgspec.json.encode(told).decode()))
+        store.put_answer(*name, 200, msgspec.json.encode(told).decode())
         return told
     if known.request != one.digest:
         raise ProblemError(422, "this Idempotency-Key is that of another request; take a new one")
