@@ -50,6 +50,7 @@ from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import calendar
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.backend.touched import noted_touched
+from sip2gw.backend.wish import begin
 from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
 from sip2gw.model.journal import Waiting
@@ -133,6 +134,7 @@ def _beside(
 
     @wraps(step)
     async def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        begin()
         return await asyncio.to_thread(at_once, store, *args, **kwargs)
 
     return operation

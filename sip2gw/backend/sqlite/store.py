@@ -77,6 +77,7 @@ from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import calendar, doors
+from sip2gw.backend.wish import begin, if_wished
 from sip2gw.model import (
     NO_FAILURES,
     OBSERVED,
@@ -307,12 +308,12 @@ class Store(Library):
             BackendError: nothing was changed.
         """
         self._check_open()
-        return self._writer.submit(job).future
+        return self._writer.submit(if_wished(job)).future
 
     def _write_if_wanted(self, job: Callable[[SqliteConnection], WriteResult[T]]) -> Awaitable[T]:
         """Like `write`, but it is not begun when nobody waits for it any more."""
         self._check_open()
-        return self._writer.submit(job, optional=True).future
+        return self._writer.submit(if_wished(job), optional=True).future
 
     def _check_open(self) -> None:
         if self._closed:
@@ -567,6 +568,7 @@ class Store(Library):
         Raises:
             UnavailableError: the store failed.
         """
+        begin()
         self._place.insist()
         try:
             with closing(connect(self._place.address)) as connection:

@@ -12,6 +12,7 @@ import msgspec
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
+from sip2gw.backend.wish import GivenUpError
 from sip2gw.web.api.problems import ProblemError
 
 KEY_CHARACTERS_MAX = 100
@@ -62,8 +63,8 @@ def keyed(token: str, key: str | None, *request: bytes) -> Keyed | None:
 def once(asked: Asking, work: Callable[[], Any]) -> Any:
     """The result of `work`, or that of the first request with this key.
 
-    What was refused may be tried again with the same key. What ended in an error that nobody
-    expected is not done again: nobody knows whether it was done.
+    What was refused, or not begun, may be tried again with the same key. What ended in an error
+    that nobody expected is not done again: nobody knows whether it was done.
 
     Raises:
         ProblemError: the key is that of another request, or of one that has not ended.
@@ -76,7 +77,7 @@ def once(asked: Asking, work: Callable[[], Any]) -> Any:
     if known is None:
         try:
             told = work()
-        except (RefusedError, ProblemError):
+        except (RefusedError, ProblemError, GivenUpError):
             store.release_answer(*name)
             raise
         store.put_answer(*name, 200, msgspec.json.encode(told).decode())

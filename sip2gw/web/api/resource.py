@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, TypeAdapter
 from starlette.responses import Response
 
+from sip2gw.backend.wish import GivenUpError, insist_on_somebody
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, REST_ONLY, Action
 from sip2gw.staff.audit import act_of, audited, outcome_of_looking
@@ -200,6 +201,7 @@ def _carried_out(
 
     @wraps(endpoint)
     def carry_out(**parameters: Any) -> Any:
+        insist_on_somebody()
         asked: Asked = parameters["asked"]
         named = _named(parameters)
         if not asked.caller.sees_persons and named.get(action.patron):
@@ -243,4 +245,4 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
     if named.get("dry_run"):
         asked.store.add_audit_entry(act, outcome_of_looking(act))
         return nullcontext()
-    return audited(asked.store, act, (ProblemError,))
+    return audited(asked.store, act, (ProblemError, GivenUpError))
