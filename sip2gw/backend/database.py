@@ -144,6 +144,9 @@ class WriteResult(Generic[T]):
     changes: Mapping[str, Callable[[PatronRecord], PatronRecord]] = field(default_factory=dict)
     """Patrons whose snapshot, if there is one, is right again after this; doing it twice is doing
     it once, for the snapshot may have been taken after the write."""
+    is_exact: bool = False
+    """Whether these are all that other processes must read again: no other snapshot, no membership
+    and no count of wrong PINs has changed. It is never wrong to leave that open."""
 
 
 class Database(ABC):

@@ -129,6 +129,8 @@ class Store(Library):
         self._is_anything_pending: bool | None = None
         """Whether `pending_fees` has anything for anybody; None: that is to be looked up."""
         self._version = -1
+        self._is_command = role == "command"
+        """Then the gateway writes, too, and tells nobody: every look makes it forget everything."""
         self._cache_checked = False
         self._flush: asyncio.TimerHandle | None = None
         self._closed = False
@@ -268,26 +270,37 @@ class Store(Library):
 
         A thread may have looked earlier than a request of this turn, which looks again itself.
         """
-        apart = self._reads.apart
-        ((version,),) = await self._reads.rows(queries.STORE_VERSION)
-        self._note_version(version)
+        apart, known = self._reads.apart, self._version
+        ((version, whole),) = await self._reads.rows(queries.STORE_CHANGES)
+        if whole > known or self._is_command:
+            self._note_version(version, None)
+        elif version != known:
+            self._note_version(version, await self._reads.rows(queries.CHANGED_PARTS, (known,)))
         if not apart:
             self._cache_checked = True
             asyncio.get_running_loop().call_soon(self.distrust_cache)
 
     def _trust_cache(self, connection: SqliteConnection) -> None:
         """At the start of a write transaction: drop snapshots that others have made stale."""
-        ((version,),) = connection.execute(queries.STORE_VERSION)
-        self._note_version(version)
+        known = self._version
+        ((version, whole),) = connection.execute(queries.STORE_CHANGES)
+        if whole > known or self._is_command:
+            self._note_version(version, None)
+        elif version != known:
+            parts = connection.execute(queries.CHANGED_PARTS, (known,)).fetchall()
+            self._note_version(version, parts)
 
-    def _note_version(self, version: int) -> None:
-        if version != self._version:
+    def _note_version(self, version: int, parts: Sequence[tuple[int]] | None) -> None:
+        """Others have written: only to patrons in `parts`, or, if that is None, to anything."""
+        if parts is None:
             self._cache.clear()
             self._memberships.clear()
             self._unguessed.clear()
-            self._is_anything_pending = None
-            self._version = version
-            self.on_change()
+        else:
+            self._cache.evict_parts(part for (part,) in parts)
+        self._is_anything_pending = None
+        self._version = version
+        self.on_change()
 
     def _evict(self, touched: Collection[str]) -> None:
         """Something of these patrons, or failures at these numbers, has been written."""
@@ -460,7 +473,12 @@ class Store(Library):
     ) -> None:
         """Add `block`, replacing one of the same type and source."""
         values = block_values(patron_id, block, terminal, card)
-        await self.write(_executing(queries.SET_BLOCK, values, patron_id))
+
+        def job(connection: SqliteConnection) -> WriteResult[None]:
+            connection.execute(queries.SET_BLOCK, values)
+            return WriteResult(None, (patron_id,), is_exact=True)
+
+        await self.write(job)
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""
@@ -470,7 +488,7 @@ class Store(Library):
                 connection.execute(queries.LIFT_BLOCKS, (patron_id, source)).rowcount
                 for source in sorted(sources)
             )
-            return WriteResult(lifted, (patron_id,))
+            return WriteResult(lifted, (patron_id,), is_exact=True)
 
         return await self._write_if_wanted(job)
 
@@ -640,13 +658,13 @@ class Store(Library):
 
 
 def _executing(
-    statement: str, values: Sequence[Any], *changed: str
+    statement: str, values: Sequence[Any]
 ) -> Callable[[SqliteConnection], WriteResult[None]]:
-    """A job of one statement, after which snapshots of the patrons `changed` are stale."""
+    """A job of one statement, after which no snapshot is stale."""
 
     def job(connection: SqliteConnection) -> WriteResult[None]:
         connection.execute(statement, values)
-        return WriteResult(None, changed)
+        return WriteResult(None)
 
     return job
 
