@@ -43,6 +43,8 @@ class Dialect(Protocol):
 
     differs: str
     """NULL-safe inequality."""
+    has_more_than_ascii: str
+    """Whether `{text}` has a character that is not ASCII."""
     for_update: str
     """At the end of a SELECT: nobody else changes these rows until the transaction ends."""
     begin_write: tuple[str, ...]
@@ -142,6 +144,9 @@ class WriteResult(Struct, Generic[T]):
     changes: Mapping[str, Callable[[PatronRecord], PatronRecord]] = field(default_factory=dict)
     """Patrons whose snapshot, if there is one, is right again after this; doing it twice is doing
     it once, for the snapshot may have been taken after the write."""
+    is_exact: bool = False
+    """Whether these are all that other processes must read again: no other snapshot, no membership
+    and no count of wrong PINs has changed. It is never wrong to leave that open."""
 
 
 class Database(ABC):
@@ -185,6 +190,15 @@ class Database(ABC):
         Raises:
             BackendError: the store failed.
         """
+
+    def warm_connection(self) -> AbstractContextManager[Connection]:
+        """The same for a few quick statements that set nothing for their connection: it may be one
+        that was used before, which takes less time.
+
+        Raises:
+            BackendError: the store failed.
+        """
+        return self.own_connection()
 
     @abstractmethod
     def spooled(self) -> Sequence[UnknownAttempt]:

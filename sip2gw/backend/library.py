@@ -50,6 +50,7 @@ from sip2gw.backend.sql.values import time_value
 from sip2gw.backend.staff import calendar
 from sip2gw.backend.staff import doors as door_desk
 from sip2gw.backend.touched import noted_touched
+from sip2gw.backend.wish import begin
 from sip2gw.foundation.later import Later, loaded
 from sip2gw.model import Payment
 from sip2gw.model.journal import Waiting
@@ -110,19 +111,31 @@ def _written(
     return operation
 
 
+def _at_once(
+    step: Callable[Concatenate[Connection, P], T],
+) -> Callable[Concatenate[Database, P], T]:
+    """`step` on a connection of its own: single statements that no payment waits for, and that
+    change nothing which snapshots contain. It blocks."""
+
+    @wraps(step)
+    def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with store.warm_connection() as connection:
+            return step(connection, *args, **kwargs)
+
+    return operation
+
+
 def _beside(
     step: Callable[Concatenate[Connection, P], T],
 ) -> Callable[Concatenate[Database, P], Coroutine[Any, Any, T]]:
-    """`step` on a connection of its own: single statements that no payment waits for, and that
-    change nothing which snapshots contain."""
+    """The same for callers in an event loop."""
+
+    at_once = _at_once(step)
 
     @wraps(step)
     async def operation(store: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        def run() -> T:
-            with store.own_connection() as connection:
-                return step(connection, *args, **kwargs)
-
-        return await asyncio.to_thread(run)
+        begin()
+        return await asyncio.to_thread(at_once, store, *args, **kwargs)
 
     return operation
 
@@ -325,15 +338,15 @@ class Library(Sendings, SharedPayments, Backend, Database):
     revoke_token = _beside(token_desk.revoke_token)
     tokens = _listed(token_desk.tokens)
     token_of = _read(token_desk.token_of)
-    note_token_used = _beside(token_desk.note_token_used)
-    add_audit_entry = _beside(audit.add_entry)
-    end_audit_entry = _beside(audit.end_entry)
+    note_token_used = _at_once(token_desk.note_token_used)
+    add_audit_entry = _at_once(audit.add_entry)
+    end_audit_entry = _at_once(audit.end_entry)
     audit_entries = _listed(audit.entries)
     count_forgotten_audit = _read(audit.count_forgotten)
     forget_audit = _forgetting(audit.forget, "old entries of the audit log were not forgotten")
-    claim_answer = _beside(answered.claim_answer)
-    put_answer = _beside(answered.put_answer)
-    release_answer = _beside(answered.release_answer)
+    claim_answer = _at_once(answered.claim_answer)
+    put_answer = _at_once(answered.put_answer)
+    release_answer = _at_once(answered.release_answer)
     count_forgotten_answers = _read(answered.count_forgotten)
     forget_answers = _forgetting(answered.forget, "answers to repeat were not forgotten")
 

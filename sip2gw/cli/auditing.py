@@ -92,7 +92,7 @@ def note_reading(config: Config) -> None:
     store = open_backend(config, "command", "note").store
     try:
         with telling("nothing is shown, because the audit log cannot be written", "try again"):
-            run(store.add_audit_entry(act, outcome_of_looking(act)))
+            store.add_audit_entry(act, outcome_of_looking(act))
     finally:
         run(store.close())
 
@@ -110,5 +110,5 @@ def noted_change(store: Library) -> Iterator[None]:
         return
     from sip2gw.staff.audit import audited
 
-    with audited(run, store, act):
+    with audited(store, act):
         yield

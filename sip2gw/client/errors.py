@@ -57,7 +57,8 @@ class TooFastError(RestError):
 
 
 class UnavailableError(RestError):
-    """The gateway or its store does not answer just now; whether it was done is not known."""
+    """The gateway or its store does not answer just now. Nothing was done, unless the text says
+    that it may be, or `status` is 0: then nobody knows."""
 
 
 _KINDS: Mapping[int, type[RestError]] = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from sip2gw.model.rights import AuditOutcome, Role, Source
 
 OBJECT_CHARACTERS_MAX = 100
-
-T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Does a piece of work and waits for it."""
-
-    def __call__(self, work: Coroutine[Any, Any, T], /) -> T:
-        """Its result."""
 
 
 class AuditJson(TypedDict):
@@ -95,13 +86,10 @@ def outcome_of_looking(act: Act) -> AuditOutcome:
 
 
 @contextmanager
-def audited(
-    run: Run, store: Library, act: Act, refusals: tuple[type[Exception], ...] = ()
-) -> Iterator[None]:
-    """Write `act` down before it is done, and for a change what became of it.
+def audited(store: Library, act: Act, refusals: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Write `act` down before it is done, and for a change what became of it; blocks.
 
     Args:
-        run: does a piece of work of the store's.
         store: has the log.
         act: of which the log has a line.
         refusals: errors beside `RefusedError` which say that nothing was done.
@@ -114,20 +102,20 @@ def audited(
 
     refused: tuple[type[Exception], ...] = (RefusedError, *refusals)
     if ACTIONS[act.action].does == "reads":
-        run(store.add_audit_entry(act, outcome_of_looking(act)))
+        store.add_audit_entry(act, outcome_of_looking(act))
         yield
         return
-    entry = run(store.add_audit_entry(act, "begun"))
+    entry = store.add_audit_entry(act, "begun")
     with noting_touched() as touched:
         try:
             yield
         except refused:
-            run(store.end_audit_entry(entry, "refused", (), touched.object))
+            store.end_audit_entry(entry, "refused", (), touched.object)
             raise
         except Exception:
-            run(store.end_audit_entry(entry, "failed", touched.patrons, touched.object))
+            store.end_audit_entry(entry, "failed", touched.patrons, touched.object)
             raise
-        run(store.end_audit_entry(entry, "done", touched.patrons, touched.object))
+        store.end_audit_entry(entry, "done", touched.patrons, touched.object)
 
 
 def listed(entries: Iterator[AuditEntry], zone: tzinfo) -> Iterator[AuditJson]:

@@ -23,6 +23,7 @@ from sip2gw.control.messages import Ping
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.monitoring.uncaught import told_to
 from sip2gw.web.api.gate import Api
+from sip2gw.web.api.timely import UNTIL, Timely
 from sip2gw.web.pages import application
 
 REQUEST_TIMEOUT_S = 10.0
@@ -72,6 +73,12 @@ class Connection(H11Protocol):
         for start in range(0, len(data), REQUEST_BYTES_MAX):
             if not self.transport.is_closing():
                 super().data_received(data[start : start + REQUEST_BYTES_MAX])
+
+    def handle_events(self) -> None:
+        """Begin to answer requests, which know until when they can be answered."""
+        super().handle_events()
+        if self.scope is not None and self._deadline is not None:
+            cast("Scope", self.scope).setdefault(UNTIL, self._deadline.when())
 
     def on_response_complete(self) -> None:
         """Give the client time for another request."""
@@ -162,7 +169,7 @@ async def serve(listener: socket.socket, gateway: socket.socket, log: Log) -> No
     loop = asyncio.get_running_loop()
     with told_to(log, loop):
         _, channel = await loop.create_unix_connection(Channel, sock=gateway)
-        server = server_for(application(channel.ask, Api(channel.ask)))
+        server = server_for(application(channel.ask, Timely(Api(channel.ask))))
         channel.lost.add_done_callback(lambda lost: server.leave())
         beside = [loop.create_task(_sum_up(log)), loop.create_task(_tell(channel))]
         try:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -27,12 +24,6 @@ READING = Act(NOW, "desk", Role.STAFF, "rest", "patron show", patron="C1", addre
 CHANGE = Act(NOW, "ann", Role.ADMIN, "command", "payment undo", object="Y1")
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Do it in another thread's loop, as the process for HTTP does."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
-
-
 def log(library: Library, **wanted: Any) -> list[tuple[str, str, str, str]]:
     return [
         (one.act.who, one.act.action, one.act.patron, one.outcome)
@@ -46,14 +37,14 @@ def log(library: Library, **wanted: Any) -> list[tuple[str, str, str, str]]:
 async def test_a_reading_is_written_down_under_the_patrons_id_before_it_begins(
     library: Library,
 ) -> None:
-    with audited(run, library, READING):
+    with audited(library, READING):
         (entry,) = library.audit_entries()
     assert (entry.act, entry.outcome) == (replace(READING, patron="P1"), "done")
 
 
 async def test_a_number_that_nobody_has_is_not_kept(library: Library) -> None:
     """Somebody may have typed a PIN in its place."""
-    with audited(run, library, replace(READING, patron="1234")):
+    with audited(library, replace(READING, patron="1234")):
         pass
     assert log(library) == [("desk", "patron show", "", "done")]
 
@@ -73,7 +64,7 @@ async def test_a_change_says_what_became_of_it(
         assert log(library) == [("ann", "payment undo", "", "begun")]
         raise error
 
-    with pytest.raises(type(error)), audited(run, library, CHANGE):
+    with pytest.raises(type(error)), audited(library, CHANGE):
         fail()
     assert log(library) == [("ann", "payment undo", "", outcome)]
 
@@ -86,13 +77,13 @@ async def test_what_a_change_says_of_itself_is_kept_even_if_it_ends_badly(
         note_object("Y2")
         raise error
 
-    with pytest.raises(type(error)), audited(run, library, CHANGE):
+    with pytest.raises(type(error)), audited(library, CHANGE):
         fail()
     assert [one.act.object for one in library.audit_entries()] == ["Y2"]
 
 
 async def test_what_is_killed_under_way_has_no_known_end(library: Library) -> None:
-    with pytest.raises(KeyboardInterrupt), audited(run, library, CHANGE):
+    with pytest.raises(KeyboardInterrupt), audited(library, CHANGE):
         raise KeyboardInterrupt
     assert log(library) == [("ann", "payment undo", "", "begun")]
 
@@ -100,7 +91,7 @@ async def test_what_is_killed_under_way_has_no_known_end(library: Library) -> No
 async def test_every_patron_whom_a_change_touches_has_a_line(library: Library) -> None:
     paid = await library.book_payment(decided_by(order(), pay_fee("F1")))
     assert paid.payment is not None
-    with audited(run, library, replace(CHANGE, object=paid.payment.id)):
+    with audited(library, replace(CHANGE, object=paid.payment.id)):
         await library.undo_payment(paid.payment.id, NOW, ZONE)
     assert log(library) == [
         ("ann", "payment undo", "", "done"),
@@ -111,7 +102,7 @@ async def test_every_patron_whom_a_change_touches_has_a_line(library: Library) -
 
 async def test_a_patron_who_was_named_is_not_listed_twice(library: Library) -> None:
     act = replace(CHANGE, action="patron set-pin", patron="C1")
-    with audited(run, library, act):
+    with audited(library, act):
         assert await library.set_pin_hash("P1", "x")
     assert log(library) == [("ann", "patron set-pin", "P1", "done")]
 
@@ -119,17 +110,17 @@ async def test_a_patron_who_was_named_is_not_listed_twice(library: Library) -> N
 async def test_nothing_is_done_that_cannot_be_written_down(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: Any) -> str:
+    def fail(*_: Any) -> str:
         raise BackendError("the disk is full")
 
     monkeypatch.setattr(library, "add_audit_entry", fail)
-    with pytest.raises(BackendError, match="disk is full"), audited(run, library, READING):
+    with pytest.raises(BackendError, match="disk is full"), audited(library, READING):
         pytest.fail("it was shown")
 
 
 async def test_the_log_is_listed_by_who_whom_and_when(library: Library) -> None:
     for act in (READING, replace(CHANGE, time=NOW + DAY), replace(READING, time=NOW + 2 * DAY)):
-        await library.add_audit_entry(act, "done")
+        library.add_audit_entry(act, "done")
     assert [one.act.time for one in library.audit_entries(who="desk")] == [NOW, NOW + 2 * DAY]
     assert len(log(library, patron="OLD1")) == 2  # another card of P1
     assert log(library, patron="P2") == []
@@ -140,7 +131,7 @@ async def test_the_log_is_listed_by_who_whom_and_when(library: Library) -> None:
 
 async def test_b93_the_log_is_forgotten_in_time(library: Library) -> None:
     for days in (0, 1):
-        await library.add_audit_entry(replace(READING, time=NOW + days * DAY), "done")
+        library.add_audit_entry(replace(READING, time=NOW + days * DAY), "done")
     (chore,) = [one for one in MAINTENANCE if one.key == "audit_forgotten"]
     assert chore.count(library, NOW + DAY) == await chore.do(library, NOW + DAY) == 1
     assert [one.act.time for one in library.audit_entries()] == [NOW + DAY]
@@ -175,7 +166,7 @@ async def test_when_a_token_was_used_is_known_to_the_minute(library: Library) ->
     used = [0, 59, 60, 61]
     known = []
     for seconds in used:
-        await library.note_token_used("web", NOW + timedelta(seconds=seconds))
+        library.note_token_used("web", NOW + timedelta(seconds=seconds))
         found = library.token_of("digest")
         assert found is not None
         assert found.last_used is not None
@@ -187,24 +178,24 @@ async def test_when_a_token_was_used_is_known_to_the_minute(library: Library) ->
 
 
 async def test_a_key_is_taken_once(library: Library) -> None:
-    assert await library.claim_answer("web", "K", "request", NOW) is None
-    assert await library.claim_answer("web", "K", "request", NOW) == Answered("request", None, "")
-    assert await library.claim_answer("till", "K", "request", NOW) is None
-    await library.put_answer("web", "K", 200, "{}")
-    assert await library.claim_answer("web", "K", "another", NOW) == Answered("request", 200, "{}")
+    assert library.claim_answer("web", "K", "request", NOW) is None
+    assert library.claim_answer("web", "K", "request", NOW) == Answered("request", None, "")
+    assert library.claim_answer("till", "K", "request", NOW) is None
+    library.put_answer("web", "K", 200, "{}")
+    assert library.claim_answer("web", "K", "another", NOW) == Answered("request", 200, "{}")
 
 
 async def test_only_what_has_not_ended_can_be_given_back(library: Library) -> None:
-    await library.claim_answer("web", "K", "request", NOW)
-    await library.release_answer("web", "K")
-    assert await library.claim_answer("web", "K", "request", NOW) is None
-    await library.put_answer("web", "K", 200, "{}")
-    await library.release_answer("web", "K")
-    assert await library.claim_answer("web", "K", "request", NOW) == Answered("request", 200, "{}")
+    library.claim_answer("web", "K", "request", NOW)
+    library.release_answer("web", "K")
+    assert library.claim_answer("web", "K", "request", NOW) is None
+    library.put_answer("web", "K", 200, "{}")
+    library.release_answer("web", "K")
+    assert library.claim_answer("web", "K", "request", NOW) == Answered("request", 200, "{}")
 
 
 async def test_answers_are_forgotten_after_a_day(library: Library) -> None:
-    await library.claim_answer("web", "K", "request", NOW)
+    library.claim_answer("web", "K", "request", NOW)
     (chore,) = [one for one in MAINTENANCE if one.key == "answers_forgotten"]
     assert await chore.do(library, NOW + DAY) == 0
     late = NOW + DAY + timedelta(microseconds=1)

@@ -3,16 +3,20 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from orders import decided_by
 
-from sip2gw.backend.sqlite.cache import RecordCache
+from sip2gw.backend.sqlite.cache import RecordCache, part_of
 from sip2gw.backend.sqlite.place import StoreInUseError
 from sip2gw.backend.sqlite.store import Store
 from sip2gw.model import (
+    Badge,
     Block,
     BlockType,
     Card,
@@ -115,6 +119,128 @@ async def test_the_daemons_own_writes_keep_other_snapshots(store: Store) -> None
     other = await store.find_by_card("P3")
     await store.set_block("P1", Block(BlockType.GENERAL, "", None, "terminal"))
     assert await store.find_by_card("P3") is other
+
+
+async def changed_by(tmp_path: Path, *changes: Callable[[Store], Awaitable[Any]]) -> None:
+    """Each by one process for staff, all at once."""
+    command = open_library(tmp_path, role="command")
+    await asyncio.gather(*(change(command) for change in changes))
+    await command.close()
+    await asyncio.sleep(0)
+
+
+def block(patron_id: str) -> Callable[[Store], Awaitable[Any]]:
+    made = Block(BlockType.GENERAL, "by staff", None, "staff")
+    return lambda store: store.set_block(patron_id, made)
+
+
+def lift(patron_id: str) -> Callable[[Store], Awaitable[Any]]:
+    return lambda store: store.lift_blocks(patron_id, frozenset({"staff", "import"}))
+
+
+def define(code: str) -> Callable[[Store], Awaitable[Any]]:
+    badge = Badge(code, code)
+    return lambda store: store.define_badge(badge)
+
+
+async def sources(store: Store, patron_id: str) -> list[str]:
+    record = await store.find_patron(patron_id)
+    assert record is not None
+    return [one.source for one in record.blocks]
+
+
+async def test_a_change_by_staff_keeps_the_snapshots_of_others(
+    store: Store, tmp_path: Path
+) -> None:
+    """Otherwise each one over REST would make the gateway read everybody again."""
+    before = {it: await store.find_patron(it) for it in ("P1", "P2", "P3")}
+    assert len({part_of(it) for it in before}) == 3
+    await changed_by(tmp_path, block("P1"))
+    assert await store.find_patron("P3") is before["P3"]
+    assert "staff" in await sources(store, "P1")
+    for change in (lift("P1"), block("P2")):  # neither of which is missed at the next look
+        await changed_by(tmp_path, change)
+    assert await store.find_patron("P3") is before["P3"]
+    assert await store.find_patron("P2") is not before["P2"]
+    assert await sources(store, "P1") == []
+
+
+async def test_what_may_concern_anybody_drops_all(store: Store, tmp_path: Path) -> None:
+    for changes in (
+        [(define("B1"),)],
+        [(block("P1"), define("B2"))],  # in one transaction
+        [(define("B3"),), (block("P1"),)],  # one after the other, before the next look
+    ):
+        other = await store.find_patron("P3")
+        for at_once in changes:
+            await changed_by(tmp_path, *at_once)
+        assert await store.find_patron("P3") is not other
+
+
+async def test_who_shares_a_part_is_read_again(store: Store, tmp_path: Path) -> None:
+    """A part says that some of its patrons have changed, not which."""
+    twin = next(f"T{at}" for at in count() if part_of(f"T{at}") == part_of("P3"))
+    load(store, {"kind": "patron", "id": twin, "name": "Twin"})
+    await asyncio.sleep(0)
+    before = [await store.find_patron(it) for it in ("P3", "P2")]
+    await changed_by(tmp_path, block(twin))
+    assert await store.find_patron("P3") is not before[0]
+    assert await store.find_patron("P2") is before[1]
+
+
+async def test_a_write_looks_for_changes_itself(store: Store, tmp_path: Path) -> None:
+    """In its transaction nobody else can write any more (C60)."""
+    before = {it: await store.find_patron(it) for it in ("P1", "P2")}
+    command = open_library(tmp_path, role="command")
+    await block("P1")(command)
+    await store.set_block("P3", Block(BlockType.GENERAL, "", None, "terminal"))
+    assert store._cache.by_id("P1") is None
+    assert store._cache.by_id("P2") is before["P2"]
+    await define("B9")(command)
+    await store.set_block("P3", Block(BlockType.GENERAL, "x", None, "terminal"))
+    assert store._cache.by_id("P2") is None
+    await command.close()
+
+
+async def test_a_process_for_staff_sees_what_the_gateway_has_written(
+    store: Store, tmp_path: Path
+) -> None:
+    """The one for HTTP lives as long as the gateway, which tells nobody of its own writes."""
+    command = open_library(tmp_path, role="command")
+    assert "terminal" not in await sources(command, "P1")
+    assert await command.failed_pins(["91"]) == [FailedPins()]
+    await store.set_block("P1", Block(BlockType.GENERAL, "", None, "terminal"))
+    await store.record_guess("91", NOW, 5, NOW)
+    assert "terminal" in await sources(command, "P1")
+    assert await command.failed_pins(["91"]) == [FailedPins(1)]
+    await command.close()
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_what_is_read_while_a_part_changes_is_not_kept(is_dropped: bool) -> None:
+    """It may have been read before the change."""
+    cache = RecordCache(2)
+    underway = cache.begin()
+    if is_dropped:
+        cache.evict_parts([part_of("P2")])
+    cache.end(underway, PatronRecord("P1", "", cards=(Card("P1"),)))
+    assert (cache.by_id("P1") is None) == is_dropped
+
+
+def test_a_part_forgets_who_has_gone() -> None:
+    cache = RecordCache(1)
+    for _ in range(2):
+        for patron_id in ("P1", "P2", "P2"):
+            cache.add(PatronRecord(patron_id, "", cards=(Card(patron_id),)))
+    cache.evict_parts([part_of("P1")])
+    assert cache.by_id("P2") is not None
+    cache.evict_parts([part_of("P2")])
+    assert len(cache) == 0
+    assert cache.by_card("P2") is None
+    cache.add(PatronRecord("P1", "", cards=(Card("P1"),)))
+    cache.clear()
+    cache.evict_parts([part_of("P1")])
+    assert len(cache) == 0
 
 
 async def test_a_second_daemon_is_refused_until_the_first_has_gone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from datetime import date, timedelta
 from typing import Any
 
@@ -356,6 +357,67 @@ def test_patrons_are_found_by_what_is_at_hand(
     pseudonyms = {"P3": "abcdefabcdef"}
     found = doubled.search_patrons(text, lambda number: pseudonyms.get(number, ""))
     assert [one.id for one in found] == people
+
+
+def folded(text: str) -> str:
+    """Independently of what is tested: no accents, no capitals."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(one for one in decomposed if not unicodedata.combining(one)).casefold()
+
+
+NAMES = [
+    "Claes, Ann",
+    "CLAES-ANNA",
+    "Zo\N{LATIN SMALL LETTER E WITH ACUTE} Claes",
+    "Stra\N{LATIN SMALL LETTER SHARP S}e 100%",
+    "100% STRASSE",
+    "a_b!c%d",
+    "axb",
+    "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}pek",
+    "IPEK",
+    "one two three four five six seven eight nine",
+    "nine eight seven six five four three two one!",
+    "\N{GREEK CAPITAL LETTER SIGMA}\N{GREEK SMALL LETTER FINAL SIGMA}",
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *NAMES,
+        *("claes", "ANN claes", "zoe", "la", "%", "_", "!", "a_b", "b!c", "0%", "100", "strasse"),
+        *("ipek", "\N{GREEK SMALL LETTER SIGMA}", "-", "  ", "one two three four five six seven x"),
+        *("one two three four five six seven eight x", "one! two three four five six seven eight"),
+        *(
+            "one two three four five six seven eight two!",
+            "\N{KELVIN SIGN}",
+            "e\N{COMBINING ACUTE ACCENT}",
+        ),
+    ],
+)
+def test_names_are_found_as_if_each_were_looked_at(doubled: Library, text: str) -> None:
+    """The database only leaves out what cannot fit."""
+    rows = [{"kind": "patron", "id": f"N{at}", "name": name} for at, name in enumerate(NAMES)]
+    load(doubled, *rows)
+    words = folded(text.strip()).split()
+    fits = [
+        f"N{at}"
+        for at, name in enumerate(NAMES)
+        if words and all(word in folded(name) for word in words)
+    ]
+    found = [one.id for one in doubled.search_patrons(text, str) if one.id.startswith("N")]
+    assert sorted(found) == sorted(fits)
+
+
+async def test_a_number_that_somebody_has_is_no_pseudonym(doubled: Library) -> None:
+    """To look for one takes all numbers; every card with twelve digits would be taken for one."""
+    load(doubled, {"kind": "patron", "id": "123456789012", "name": "Twelve"})
+
+    def pseudonym(number: str) -> str:
+        pytest.fail(f"{number} was looked at")
+
+    found = doubled.search_patrons("123456789012", pseudonym)
+    assert [one.id for one in found] == ["123456789012"]
 
 
 async def test_who_was_merged_is_found_as_the_other(doubled: Library) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 
 from sip2gw.backend.base import BackendError, PaymentOrder
 from sip2gw.backend.factory import open_backend
+from sip2gw.backend.wish import Wish, wished
 from sip2gw.cli.app import app
 from sip2gw.config import Config, load_config
 from sip2gw.config.passing import pack
@@ -31,6 +34,7 @@ from sip2gw.control.messages import (
     Ping,
     ReadConfiguration,
     Refused,
+    Reloaded,
     Terminals,
     TerminalState,
     UpstreamStatus,
@@ -534,7 +538,81 @@ async def test_after_a_reload_the_new_configuration_counts(client) -> None:
     client.running = load_config(client.file)
     assert (await client("GET", "/terminals", "tool")).status == 200
     client.alive = Alive(True, reloads=1)
+    client.time = gate.RELOAD_SEEN_WITHIN_S
     assert (await client("GET", "/terminals", "tool")).status == 403
+
+
+async def test_the_gateway_is_not_asked_for_each_request_whether_it_has_reloaded(client) -> None:
+    """A terminal would wait for its answers."""
+    for tenth in range(25):
+        client.time = tenth / 10
+        assert (await client("GET", "/terminals", "tool")).status == 200
+    assert client.asked.count(Ping()) == 3
+
+
+async def test_while_the_gateway_does_not_say_it_is_asked_again(client) -> None:
+    assert (await client("GET", "/payments")).status == 200
+    client.time, client.gone = 1.0, True
+    for _ in range(2):
+        asked = client.asked.count(Ping())
+        assert (await client("GET", "/payments")).status == 200
+        assert client.asked.count(Ping()) == asked + 1
+
+
+async def test_a_reload_by_rest_counts_at_once(client, monkeypatch) -> None:
+    assert (await client("GET", "/terminals", "tool")).status == 200
+
+    @contextmanager
+    def reloaded(*_: Any) -> Iterator[Any]:
+        client.file.write_text(CONFIG.replace('role = "view"', 'role = "self"'))
+        client.running, client.alive = load_config(client.file), Alive(True, reloads=1)
+        yield None, Reloaded([], [])
+
+    monkeypatch.setattr(client.api._opened.desk, "asking_apart", reloaded)
+    assert (await client("POST", "/reload")).json == {"needs_restart": []}
+    assert (await client("GET", "/terminals", "tool")).status == 403
+
+
+async def test_a_reload_is_done_even_if_the_gateway_says_no_more(client, monkeypatch) -> None:
+    assert (await client("GET", "/terminals", "tool")).status == 200
+
+    @contextmanager
+    def reloaded(*_: Any) -> Iterator[Any]:
+        client.gone = True
+        yield None, Reloaded([], ["server.workers"])
+
+    monkeypatch.setattr(client.api._opened.desk, "asking_apart", reloaded)
+    assert (await client("POST", "/reload")).json == {"needs_restart": ["server.workers"]}
+
+
+async def test_what_is_given_up_before_it_begins_may_be_sent_again(client) -> None:
+    """With the same key: nothing was done."""
+    (one,) = (await client("GET", "/payments?limit=1")).json["items"]
+    undo = f"/payments/{one['id']}/undo"
+    with wished(wish := Wish()):
+        wish.give_up()
+        assert (await client("POST", undo, idempotency_key="K")).status == 503
+    assert (await client("POST", undo, idempotency_key="K")).status == 200
+
+
+async def test_what_is_given_up_while_it_waits_may_be_sent_again(client, monkeypatch) -> None:
+    (one,) = (await client("GET", "/payments?limit=1")).json["items"]
+    undo = f"/payments/{one['id']}/undo"
+    write = client.api._opened.desk.store.write
+    wish = Wish()
+
+    def late(job: Any) -> Any:
+        written = write(job)
+        wish.give_up()
+        return written
+
+    monkeypatch.setattr(client.api._opened.desk.store, "write", late)
+    with wished(wish):
+        assert (await client("POST", undo, idempotency_key="K")).status == 503
+    monkeypatch.undo()
+    log = (await client("GET", "/audit")).json["items"]
+    assert [it["outcome"] for it in log if it["action"] == "payment undo"] == ["refused"]
+    assert (await client("POST", undo, idempotency_key="K")).status == 200
 
 
 @pytest.mark.parametrize("now", ["nonsense", CONFIG.replace("[admin.tokens.tool]", "[admin.x]")])

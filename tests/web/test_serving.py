@@ -8,6 +8,7 @@ import socket
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 from sip2gw.config import Address
 from sip2gw.control.messages import (
@@ -18,6 +19,8 @@ from sip2gw.control.messages import (
 )
 from sip2gw.monitoring.telemetry import Log, Redactor
 from sip2gw.web import serving
+from sip2gw.web.api import timely
+from sip2gw.web.api.timely import UNTIL
 from sip2gw.web.process import bind
 from sip2gw.web.serving import serve
 
@@ -319,3 +322,36 @@ def test_an_address_that_is_taken_is_refused():
         pytest.raises(OSError, match="already in use"),
     ):
         bind(Address("127.0.0.1", listener.getsockname()[1]))
+
+
+async def test_each_request_knows_until_when_it_can_be_answered(monkeypatch):
+    """Also the second one on a connection, for which time begins anew."""
+    loop, seen = asyncio.get_running_loop(), []
+
+    async def app(scope, receive, send):
+        seen.append(scope[UNTIL])
+        await PlainTextResponse("ok\n")(scope, receive, send)
+
+    monkeypatch.setattr(serving, "application", lambda ask, api: app)
+    before = loop.time()
+    async with listening() as side:
+        reader, writer = await side.connect(LIVEZ * 2)
+        for _ in range(2):
+            await reader.readuntil(b"ok\n")
+        after = loop.time()
+        writer.close()
+    first, second = (until - serving.REQUEST_TIMEOUT_S for until in seen)
+    assert before <= first < second <= after
+
+
+async def test_rest_says_in_time_that_nothing_was_done(monkeypatch):
+    """Here there is no time at all, and the gateway says nothing."""
+    monkeypatch.setattr(timely, "SPARE_S", serving.REQUEST_TIMEOUT_S)
+    async with listening() as side:
+        side.silent.clear()
+        head = b"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n"
+        reader, writer = await side.connect(head + b"Content-Length: 0\r\n\r\n")
+        said = await reader.readuntil(b"}")
+        writer.close()
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert b"nothing was done" in said

@@ -130,6 +130,7 @@ class PostgresDialect:
     """See `sip2gw.backend.database.Dialect`."""
 
     differs = "IS DISTINCT FROM"
+    has_more_than_ascii = "octet_length({text}) <> length({text})"
     for_update = " FOR UPDATE"
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
     begin_beside: tuple[str, ...] = ("BEGIN", SHARE_FACTS)

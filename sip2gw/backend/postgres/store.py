@@ -84,6 +84,7 @@ from sip2gw.backend.sql.schema import SCHEMA_NUMBER
 from sip2gw.backend.sql.standing import insist_on_standing
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff import calendar, doors
+from sip2gw.backend.wish import begin, if_wished
 from sip2gw.model import (
     OBSERVED,
     AccessRow,
@@ -223,6 +224,7 @@ class PostgresStore(Library):
         return await self._at_home(self._reads.fetch(statement, *values))
 
     async def _fetch(self, statement: str, *values: Any) -> list[Any]:
+        begin()
         return await self._at_home(self._pool.fetch(statement, *values))
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
@@ -469,10 +471,10 @@ class PostgresStore(Library):
         Raises:
             BackendError: nothing was changed.
         """
-        return asyncio.to_thread(self._write, job)
+        return asyncio.to_thread(self._write, if_wished(job))
 
     def _write(self, job: Callable[[Connection], WriteResult[T]]) -> T:
-        with self.own_connection() as connection:
+        with self.warm_connection() as connection:
             for statement in connection.dialect.begin_write:
                 connection.execute(statement)
             done = job(connection)
@@ -486,7 +488,7 @@ class PostgresStore(Library):
         Raises:
             BackendError: nothing was changed, unless the connection was lost at its very end.
         """
-        return await self._at_home(write_beside(self._pool, job))
+        return await self._at_home(write_beside(self._pool, if_wished(job)))
 
     @contextmanager
     def own_connection(self) -> Iterator[Session]:
@@ -495,6 +497,13 @@ class PostgresStore(Library):
         Raises:
             BackendError: the store failed.
         """
+        begin()
+        with self._session(Session) as session:
+            yield session
+
+    @contextmanager
+    def warm_connection(self) -> Iterator[Session]:
+        """A new one, too."""
         with self._session(Session) as session:
             yield session
 

@@ -626,7 +626,16 @@ COUNT_FORGOTTEN_REFUSED = "SELECT COUNT(*) FROM refused_payment WHERE time < ?"
 # The store itself
 
 STORE_VERSION = "SELECT version FROM store_version WHERE id = 1"
-BUMP_VERSION = "UPDATE store_version SET version = version + 1 WHERE id = 1"
+STORE_CHANGES = "SELECT version, whole FROM store_version WHERE id = 1"
+CHANGED_PARTS = "SELECT part FROM changed_part WHERE version > ?"
+BUMP_VERSION = """
+    UPDATE store_version SET version = version + 1, whole = version + 1 WHERE id = 1"""
+"""Anything may have changed."""
+BUMP_FOR_PARTS = "UPDATE store_version SET version = version + 1 WHERE id = 1"
+"""Only patrons have changed that are in one of the parts that `NOTE_PART` names."""
+NOTE_PART = """
+    INSERT INTO changed_part (part, version) SELECT ?, version FROM store_version WHERE id = 1
+    ON CONFLICT (part) DO UPDATE SET version = excluded.version"""
 KNOWN_LOGINS = "SELECT login, digest FROM known_login"
 REMEMBER_LOGIN = """
     INSERT INTO known_login (login, digest) VALUES (?, ?)

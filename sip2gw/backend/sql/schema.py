@@ -102,6 +102,7 @@ MIGRATIONS = (
     Migration(30, "from which hash of a library system a PIN hash was made", members.PIN_ORIGIN),
     Migration(31, "tokens, the audit log, answers to repeat", rights.TOKENS_AND_AUDIT),
     Migration(32, "who proposed a relationship", members.PROPOSERS),
+    Migration(33, "which patrons have changed, roughly", library.CHANGED_PARTS),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

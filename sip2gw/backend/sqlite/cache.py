@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import zlib
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
 from sip2gw.model import Fee, PatronRecord
+
+PARTS = 1_024
+"""Of all patrons; when one changes by another process, the snapshots of its part are dropped."""
+
+
+def part_of(patron_id: str) -> int:
+    """The part that a patron belongs to, in all processes."""
+    return zlib.crc32(patron_id.encode("utf-8", "surrogatepass")) % PARTS
 
 
 class RecordCache:
@@ -21,6 +30,8 @@ class RecordCache:
         self._records_max = records_max
         self._by_id: OrderedDict[str, PatronRecord] = OrderedDict()
         self._by_card: dict[str, PatronRecord] = {}
+        self._parts: defaultdict[int, list[str]] = defaultdict(list)
+        """Whose snapshots are kept, by part."""
         self._loads = 0
         self._loading: dict[int, set[str]] = {}
         """Snapshots that are being read, and who has changed since each was begun."""
@@ -50,8 +61,15 @@ class RecordCache:
         while len(self._by_id) >= self._records_max:
             self._forget(self._by_id.popitem(last=False)[1])
         self._by_id[record.id] = record
+        self._parts[part_of(record.id)].append(record.id)
         for card in record.cards:
             self._by_card[card.number] = record
+
+    def evict_parts(self, parts: Iterable[int]) -> None:
+        """Forget all patrons in these parts, and whatever is being read."""
+        self._loading.clear()
+        for part in parts:
+            self._drop(tuple(self._parts[part]))
 
     def evict(self, patron_ids: Collection[str]) -> None:
         """Forget these patrons."""
@@ -94,7 +112,9 @@ class RecordCache:
         self._loading.clear()
         self._by_id.clear()
         self._by_card.clear()
+        self._parts.clear()
 
     def _forget(self, record: PatronRecord) -> None:
+        self._parts[part_of(record.id)].remove(record.id)
         for card in record.cards:
             self._by_card.pop(card.number, None)

@@ -80,6 +80,7 @@ class SqliteDialect:
     """See `sip2gw.backend.database.Dialect`."""
 
     differs = "IS NOT"
+    has_more_than_ascii = "length(CAST({text} AS BLOB)) <> length({text})"
     for_update = ""
     begin_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
     # An import has looked up all references at once; row by row takes most of its time.

@@ -69,6 +69,7 @@ from sip2gw.backend.sqlite.database import (
     expect_bulk,
     is_busy,
 )
+from sip2gw.backend.sqlite.idle import Idle
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reading import ReadingPlace
@@ -76,6 +77,7 @@ from sip2gw.backend.sqlite.reads import Reads
 from sip2gw.backend.sqlite.warming import warm
 from sip2gw.backend.sqlite.writer import LOCK_WAIT_S, Writer
 from sip2gw.backend.staff import calendar, doors
+from sip2gw.backend.wish import begin, if_wished
 from sip2gw.model import (
     NO_FAILURES,
     OBSERVED,
@@ -95,6 +97,8 @@ from sip2gw.model.shares import PendingFee
 from sip2gw.policy.money.payments import PaymentFacts
 
 RECORDS_CACHED_MAX = 20_000
+KEPT_OPEN = 4
+"""Connections of each kind that a process for staff, which has no terminals, keeps for later."""
 
 T = TypeVar("T")
 
@@ -125,6 +129,8 @@ class Store(Library):
         self._is_anything_pending: bool | None = None
         """Whether `pending_fees` has anything for anybody; None: that is to be looked up."""
         self._version = -1
+        self._is_command = role == "command"
+        """Then the gateway writes, too, and tells nobody: every look makes it forget everything."""
         self._cache_checked = False
         self._flush: asyncio.TimerHandle | None = None
         self._closed = False
@@ -138,6 +144,9 @@ class Store(Library):
         self._refusals = Refusals(self._write_refusals)
         self._activity = activity.Activity(self._write_activity)
         self._reads = Reads(place)
+        kept_open = KEPT_OPEN if role == "command" else 0
+        self._looking = Idle(partial(connect, place.address, read_only=True), kept_open)
+        self._beside = Idle(partial(connect, place.address), kept_open)
         writing = connect(self._place.address)
         place.remember()
         self._writer = Writer(
@@ -261,26 +270,37 @@ class Store(Library):
 
         A thread may have looked earlier than a request of this turn, which looks again itself.
         """
-        apart = self._reads.apart
-        ((version,),) = await self._reads.rows(queries.STORE_VERSION)
-        self._note_version(version)
+        apart, known = self._reads.apart, self._version
+        ((version, whole),) = await self._reads.rows(queries.STORE_CHANGES)
+        if whole > known or self._is_command:
+            self._note_version(version, None)
+        elif version != known:
+            self._note_version(version, await self._reads.rows(queries.CHANGED_PARTS, (known,)))
         if not apart:
             self._cache_checked = True
             asyncio.get_running_loop().call_soon(self.distrust_cache)
 
     def _trust_cache(self, connection: SqliteConnection) -> None:
         """At the start of a write transaction: drop snapshots that others have made stale."""
-        ((version,),) = connection.execute(queries.STORE_VERSION)
-        self._note_version(version)
+        known = self._version
+        ((version, whole),) = connection.execute(queries.STORE_CHANGES)
+        if whole > known or self._is_command:
+            self._note_version(version, None)
+        elif version != known:
+            parts = connection.execute(queries.CHANGED_PARTS, (known,)).fetchall()
+            self._note_version(version, parts)
 
-    def _note_version(self, version: int) -> None:
-        if version != self._version:
+    def _note_version(self, version: int, parts: Sequence[tuple[int]] | None) -> None:
+        """Others have written: only to patrons in `parts`, or, if that is None, to anything."""
+        if parts is None:
             self._cache.clear()
             self._memberships.clear()
             self._unguessed.clear()
-            self._is_anything_pending = None
-            self._version = version
-            self.on_change()
+        else:
+            self._cache.evict_parts(part for (part,) in parts)
+        self._is_anything_pending = None
+        self._version = version
+        self.on_change()
 
     def _evict(self, touched: Collection[str]) -> None:
         """Something of these patrons, or failures at these numbers, has been written."""
@@ -301,12 +321,12 @@ class Store(Library):
             BackendError: nothing was changed.
         """
         self._check_open()
-        return self._writer.submit(job).future
+        return self._writer.submit(if_wished(job)).future
 
     def _write_if_wanted(self, job: Callable[[SqliteConnection], WriteResult[T]]) -> Awaitable[T]:
         """Like `write`, but it is not begun when nobody waits for it any more."""
         self._check_open()
-        return self._writer.submit(job, optional=True).future
+        return self._writer.submit(if_wished(job), optional=True).future
 
     def _check_open(self) -> None:
         if self._closed:
@@ -453,7 +473,12 @@ class Store(Library):
     ) -> None:
         """Add `block`, replacing one of the same type and source."""
         values = block_values(patron_id, block, terminal, card)
-        await self.write(_executing(queries.SET_BLOCK, values, patron_id))
+
+        def job(connection: SqliteConnection) -> WriteResult[None]:
+            connection.execute(queries.SET_BLOCK, values)
+            return WriteResult(None, (patron_id,), is_exact=True)
+
+        await self.write(job)
 
     async def lift_blocks(self, patron_id: str, sources: frozenset[str]) -> int:
         """Remove the blocks set by `sources`; returns how many (C41)."""
@@ -463,7 +488,7 @@ class Store(Library):
                 connection.execute(queries.LIFT_BLOCKS, (patron_id, source)).rowcount
                 for source in sorted(sources)
             )
-            return WriteResult(lifted, (patron_id,))
+            return WriteResult(lifted, (patron_id,), is_exact=True)
 
         return await self._write_if_wanted(job)
 
@@ -548,7 +573,7 @@ class Store(Library):
         """
         self._place.insist()
         try:
-            with closing(connect(self._place.address, read_only=True)) as connection:
+            with self._looking.lent() as connection:
                 connection.execute("BEGIN")
                 yield connection
         except sqlite3.Error as error:
@@ -561,10 +586,22 @@ class Store(Library):
         Raises:
             UnavailableError: the store failed.
         """
+        begin()
         self._place.insist()
         try:
             with closing(connect(self._place.address)) as connection:
                 expect_bulk(connection)
+                yield connection
+                self._place.insist()
+        except sqlite3.Error as error:
+            raise UnavailableError(f"the store failed: {error}") from None
+
+    @contextmanager
+    def warm_connection(self) -> Iterator[SqliteConnection]:
+        """One that may have been used before, see `sip2gw.backend.database.Database`."""
+        self._place.insist()
+        try:
+            with self._beside.lent() as connection:
                 yield connection
                 self._place.insist()
         except sqlite3.Error as error:
@@ -614,18 +651,20 @@ class Store(Library):
         if self._doubts is not None:
             await self._doubts.close()
         await self._reads.close()
+        self._looking.close()
+        self._beside.close()
         if self._lock is not None:
             os.close(self._lock)
 
 
 def _executing(
-    statement: str, values: Sequence[Any], *changed: str
+    statement: str, values: Sequence[Any]
 ) -> Callable[[SqliteConnection], WriteResult[None]]:
-    """A job of one statement, after which snapshots of the patrons `changed` are stale."""
+    """A job of one statement, after which no snapshot is stale."""
 
     def job(connection: SqliteConnection) -> WriteResult[None]:
         connection.execute(statement, values)
-        return WriteResult(None, changed)
+        return WriteResult(None)
 
     return job
 

@@ -44,7 +44,8 @@ from typing import Any
 from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableError
 from sip2gw.backend.database import WriteResult
 from sip2gw.backend.sql.door_log import AccessLog
-from sip2gw.backend.sql.queries import BUMP_VERSION
+from sip2gw.backend.sql.queries import BUMP_FOR_PARTS, BUMP_VERSION, NOTE_PART
+from sip2gw.backend.sqlite.cache import part_of
 from sip2gw.backend.sqlite.database import SqliteConnection, is_busy, never_wait
 from sip2gw.model import AccessRow, Fee, PatronRecord
 
@@ -432,7 +433,7 @@ class Writer:
             self._still_there()
             self._access_log.write(connection, rows)
             if self._bump_version and connection.total_changes != self._changes:
-                connection.execute(BUMP_VERSION)
+                self._tell_others(batch)
         except Exception as failure:
             self._access_log.put_back(rows)
             _tell(loop, self._undo, batch, failure)
@@ -448,6 +449,16 @@ class Writer:
             _tell(loop, self._finish, batch)
         else:
             _tell(loop, self._doubt, batch, lost)
+
+    def _tell_others(self, batch: list[Waiting]) -> None:
+        """Note which patrons have changed, if all jobs know exactly, or else that anything may."""
+        outcomes = (waiting.outcome for waiting in batch)
+        if all(one.is_exact for one in outcomes if isinstance(one, WriteResult)):
+            self._connection.execute(BUMP_FOR_PARTS)
+            parts = {(part_of(patron_id),) for patron_id in self.touched}
+            self._connection.executemany(NOTE_PART, sorted(parts))
+        else:
+            self._connection.execute(BUMP_VERSION)
 
     def _probe(self, loop: asyncio.AbstractEventLoop) -> None:
         """Commit something of our own; a new version also makes everybody read again."""

@@ -105,7 +105,8 @@ def assign(
     if planned.problems or not planned.changes:
         return WriteResult(planned)
     badges.apply(connection, planned.changes, deed)
-    return WriteResult(planned, [change.patron_id for change in planned.changes])
+    touched = [change.patron_id for change in planned.changes]
+    return WriteResult(planned, touched, is_exact=True)
 
 
 def unassign(connection: Connection, code: str, card: str, deed: Deed) -> WriteResult[str]:
@@ -120,7 +121,7 @@ def unassign(connection: Connection, code: str, card: str, deed: Deed) -> WriteR
         raise NotFoundError(f"patron {patron_id} does not have badge {code}")
     change = BadgeChange(BadgeAction.UNASSIGNED, code, patron_id, terms)
     badges.apply(connection, [change], deed)
-    return WriteResult(patron_id, (patron_id,))
+    return WriteResult(patron_id, (patron_id,), is_exact=True)
 
 
 def definitions(connection: Connection) -> list[Badge]:

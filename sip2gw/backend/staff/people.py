@@ -40,7 +40,7 @@ def accept_house_rules(connection: Connection, card: str, day: date) -> WriteRes
     """
     patron_id = holder(connection, card)
     connection.execute(_ACCEPT, (date_text(day), patron_id))
-    return WriteResult(None, (patron_id,))
+    return WriteResult(None, (patron_id,), is_exact=True)
 
 
 _HOLDERS = "SELECT number, patron_id FROM card WHERE number IN ({marks})"

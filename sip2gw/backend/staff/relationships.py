@@ -138,4 +138,4 @@ def _account(connection: Connection, patron_id: str) -> PatronRecord:
 
 
 def _done(relation: Relationship) -> WriteResult[Relationship]:
-    return WriteResult(relation, (relation.from_id, relation.to_id))
+    return WriteResult(relation, (relation.from_id, relation.to_id), is_exact=True)

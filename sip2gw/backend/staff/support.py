@@ -137,7 +137,7 @@ def open_message(
     insist_on_code(connection, CodeTable.CATEGORY, category)
     patron_id = None if card is None else holder(connection, card)
     wanted = Wanted(type_code, category, text, patron_id=patron_id, branch=branch)
-    return WriteResult(add_message(connection, wanted, user, now, days))
+    return WriteResult(add_message(connection, wanted, user, now, days), is_exact=True)
 
 
 def answer(
@@ -166,9 +166,9 @@ def answer(
     connection.execute(_ANSWERED, (time_text(now), message_id))
     move(connection, message_id, found.status, after, user, said or "", now, EventKind.ANSWERED)
     if found.patron_id is None:
-        return WriteResult(after)
+        return WriteResult(after, is_exact=True)
     answers.add(connection, found.patron_id, said or "")
-    return WriteResult(after, (found.patron_id,))
+    return WriteResult(after, (found.patron_id,), is_exact=True)
 
 
 def set_status(

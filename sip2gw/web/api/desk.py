@@ -18,10 +18,18 @@ from msgspec import Struct
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.backend.library import Library
+from sip2gw.backend.wish import begin
 from sip2gw.config import Config
 from sip2gw.config.passing import unpack
 from sip2gw.control.client import Control, NoGatewayError, RefusedError
-from sip2gw.control.messages import AnyAnswer, Configuration, Decide, Refused, Request
+from sip2gw.control.messages import (
+    AnyAnswer,
+    Configuration,
+    Decide,
+    ReadConfiguration,
+    Refused,
+    Request,
+)
 from sip2gw.model.rights import Role, Token
 from sip2gw.web.api.once import Keyed
 from sip2gw.web.api.problems import ProblemError, unavailable
@@ -104,6 +112,7 @@ class Desk:
         """
         places = self._deciding if isinstance(request, Decide) else self._asking
         with _room(places, "too many requests to the gateway are under way; try again"):
+            begin()
             try:
                 with Control(self.config.socket_path) as control:
                     yield control, control.ask(request, within_s)
@@ -173,6 +182,16 @@ class Asked:
         """Do what the store needs a loop for."""
         return self.desk.run(work)
 
+    def follow(self) -> None:
+        """Let the next requests see what the gateway has just put into force.
+
+        Raises:
+            ProblemError: it does not answer.
+        """
+        running = self.ask(ReadConfiguration())
+        assert isinstance(running, Configuration)
+        self.desk.follow(running)
+
     def ask(self, request: Request) -> AnyAnswer:
         """What this gateway answers at once.
 
@@ -180,6 +199,8 @@ class Asked:
             ProblemError: it is not there, or refuses.
         """
         from sip2gw.control.channel import GatewayGoneError
+
+        begin()
 
         async def wait() -> AnyAnswer:
             return await self._ask(request)

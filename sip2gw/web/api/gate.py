@@ -47,6 +47,9 @@ GUESSES_PER_SECOND, GUESSES_BURST = 1.0, 20.0
 OPEN_WITHIN_S = 8.0
 """Of the ten seconds that a request has; a store that opens later serves the next one."""
 PING_WITHIN_S = 2.0
+RELOAD_SEEN_WITHIN_S = 1.0
+"""The gateway is asked at most once in this time whether it has reloaded; otherwise it would have
+to answer a question for each request."""
 USED_EVERY = timedelta(minutes=1)
 _NOT_GOOD = (
     "the token is not good here and now; `sip2gw token list` shows whether there is such a token,"
@@ -70,7 +73,8 @@ class Api:
     """
 
     def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ask = ask
+        self._ask, self._clock = ask, clock
+        self._ask_again_at = float("-inf")
         self._running = 0
         self._rates = Rates(REQUESTS_PER_SECOND, BURST, clock)
         self._guesses = Rates(GUESSES_PER_SECOND, GUESSES_BURST, clock)
@@ -135,13 +139,16 @@ class Api:
         opened = self._opened
         if opened is None:
             opened = await self._try_to_open()
-        try:
-            alive = await self._alive.within(PING_WITHIN_S)
-            if isinstance(alive, Alive) and alive.reloads != opened.desk.reloads:
-                await self._following.within(PING_WITHIN_S)
-        except (TimeoutError, GatewayGoneError):
-            return opened
+        if self._clock() >= self._ask_again_at:
+            with suppress(TimeoutError, GatewayGoneError):
+                await self._look_for_a_reload(opened.desk)
         return opened
+
+    async def _look_for_a_reload(self, desk: Desk) -> None:
+        alive = await self._alive.within(PING_WITHIN_S)
+        if isinstance(alive, Alive) and alive.reloads != desk.reloads:
+            await self._following.within(PING_WITHIN_S)
+        self._ask_again_at = self._clock() + RELOAD_SEEN_WITHIN_S
 
     async def _try_to_open(self) -> _Open:
         from sip2gw.backend.base import BackendError
@@ -207,17 +214,17 @@ class Api:
 
 def _opened_with(running: Configuration) -> _Open:
     """In a thread: FastAPI takes a third of a second to import."""
-    from sip2gw.web.api.app import application
+    from sip2gw.web.api.app import Parted
     from sip2gw.web.api.desk import Desk
 
-    return _Open(Desk(running), application())
+    return _Open(Desk(running), Parted())
 
 
 async def _noted(desk: Desk, name: str, now: datetime) -> None:
     from sip2gw.backend.base import BackendError
 
     with suppress(BackendError):
-        await asyncio.to_thread(lambda: desk.run(desk.store.note_token_used(name, now)))
+        await asyncio.to_thread(desk.store.note_token_used, name, now)
 
 
 def _token_in(headers: Headers) -> str:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
+from sip2gw.backend.wish import GivenUpError
 from sip2gw.web.api.problems import ProblemError
 
 KEY_CHARACTERS_MAX = 100
@@ -44,10 +45,6 @@ class Asking(Protocol):
     def now(self) -> datetime:
         """The moment."""
 
-    @property
-    def run(self) -> Callable[[Any], Any]:
-        """Does what the store needs a loop for."""
-
 
 def keyed(token: str, key: str | None, *request: bytes) -> Keyed | None:
     """The key of a request; None if it has none.
@@ -65,8 +62,8 @@ def keyed(token: str, key: str | None, *request: bytes) -> Keyed | None:
 def once(asked: Asking, work: Callable[[], Any]) -> Any:
     """The result of `work`, or that of the first request with this key.
 
-    What was refused may be tried again with the same key. What ended in an error that nobody
-    expected is not done again: nobody knows whether it was done.
+    What was refused, or not begun, may be tried again with the same key. What ended in an error
+    that nobody expected is not done again: nobody knows whether it was done.
 
     Raises:
         ProblemError: the key is that of another request, or of one that has not ended.
@@ -75,14 +72,14 @@ def once(asked: Asking, work: Callable[[], Any]) -> Any:
     if one is None:
         return work()
     store, name = asked.store, (one.token, one.key)
-    known = asked.run(store.claim_answer(*name, one.digest, asked.now))
+    known = store.claim_answer(*name, one.digest, asked.now)
     if known is None:
         try:
             told = work()
-        except (RefusedError, ProblemError):
-            asked.run(store.release_answer(*name))
+        except (RefusedError, ProblemError, GivenUpError):
+            store.release_answer(*name)
             raise
-        asked.run(store.put_answer(*name, 200, msgspec.json.encode(told).decode()))
+        store.put_answer(*name, 200, msgspec.json.encode(told).decode())
         return told
     if known.request != one.digest:
         raise ProblemError(422, "this Idempotency-Key is that of another request; take a new one")

@@ -41,18 +41,20 @@ class ProblemError(Exception):
         *,
         headers: Mapping[str, str] | None = None,
         problems: Sequence[FieldProblem] = (),
+        kind: str = "",
     ) -> None:
+        """`kind` tells it from others with this status."""
         super().__init__(detail)
         self.status, self.detail = status, detail
+        self.kind = kind or HTTPStatus(status).phrase.lower().replace(" ", "-")
         self.headers, self.problems = dict(headers or {}), problems
 
 
 def problem_response(error: ProblemError) -> Response:
     """The answer to such a request."""
-    title = HTTPStatus(error.status).phrase
     body: dict[str, Any] = {
-        "type": f"urn:sip2gw:problem:{title.lower().replace(' ', '-')}",
-        "title": title,
+        "type": f"urn:sip2gw:problem:{error.kind}",
+        "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": error.detail,
     }

@@ -13,9 +13,10 @@ from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from starlette.responses import Response
 
+from sip2gw.backend.wish import GivenUpError, insist_on_somebody
 from sip2gw.policy.rights import includes
 from sip2gw.staff.actions import ACTIONS, REST_ONLY, Action
 from sip2gw.staff.audit import act_of, audited, outcome_of_looking
@@ -23,6 +24,8 @@ from sip2gw.staff.documents import without_persons
 from sip2gw.web.api.desk import Asked
 from sip2gw.web.api.once import KEY_PARAMETER, Keyed, keyed, once
 from sip2gw.web.api.problems import CONTENT_TYPE, ProblemError
+
+PREFIX = "/api/v1"
 
 Endpoint = Callable[..., Any]
 
@@ -55,8 +58,8 @@ def _once_of(request: Request) -> Keyed | None:
     return keyed(state["caller"].token.name, key, *map(str.encode, parts), state["body"])
 
 
-def asking(request: Request) -> Asked:
-    """What the request is answered with; made by the gate."""
+async def asking(request: Request) -> Asked:
+    """What the request is answered with; made by the gate. It waits for nothing, so no thread."""
     state = request.scope["state"]
     return Asked(state["desk"], state["caller"], state["loop"], state["ask"], _once_of(request))
 
@@ -68,7 +71,9 @@ class Resources:
     """Some resources, under one heading of the description."""
 
     def __init__(self, heading: str) -> None:
-        self.router = APIRouter(tags=[heading], generate_unique_id_function=lambda it: it.name)
+        self.router = APIRouter(
+            prefix=PREFIX, tags=[heading], generate_unique_id_function=lambda it: it.name
+        )
 
     def get(self, path: str, words: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Declare a reading; see `_declare`."""
@@ -118,9 +123,10 @@ class Resources:
 
         def declare(endpoint: Endpoint) -> Endpoint:
             kind = answers or get_type_hints(endpoint, include_extras=True)["return"]
+            carried_out = _carried_out(endpoint, words, action, kind, is_once=is_once)
             self.router.add_api_route(
                 path,
-                _carried_out(endpoint, words, action, kind, is_once=is_once),
+                _written(carried_out, kind, status) if _is_document(kind) else carried_out,
                 methods=[method],
                 status_code=status,
                 **_answering(kind),
@@ -143,11 +149,32 @@ class Resources:
 
 def _answering(kind: Any) -> dict[str, Any]:
     """How the description says what is answered: nothing, an answer made by hand, a document."""
+    if _is_document(kind):
+        return {"response_model": kind}
     if kind is type(None):
         return {"response_model": None}
-    if isinstance(kind, type) and issubclass(kind, Response):
-        return {"response_model": None, "response_class": kind}
-    return {"response_model": kind}
+    return {"response_model": None, "response_class": kind}
+
+
+def _is_document(kind: Any) -> bool:
+    return not (isinstance(kind, type) and issubclass(kind, type(None) | Response))
+
+
+def _written(endpoint: Endpoint, kind: Any, status: int) -> Endpoint:
+    """`endpoint`, whose document becomes JSON in the same thread: handing it to another one takes
+    longer than that. It is still insisted that the document is what the description says."""
+    document: TypeAdapter[Any] = TypeAdapter(kind)
+
+    @wraps(endpoint)
+    def write(**parameters: Any) -> Response:
+        told = document.validate_python(endpoint(**parameters))
+        answer = Response(document.dump_json(told), status, media_type="application/json")
+        for given in parameters.values():
+            if isinstance(given, Response):  # in which the endpoint has put an `ETag`
+                answer.headers.update(given.headers)
+        return answer
+
+    return write
 
 
 def _command(words: str) -> str:
@@ -174,6 +201,7 @@ def _carried_out(
 
     @wraps(endpoint)
     def carry_out(**parameters: Any) -> Any:
+        insist_on_somebody()
         asked: Asked = parameters["asked"]
         named = _named(parameters)
         if not asked.caller.sees_persons and named.get(action.patron):
@@ -215,6 +243,6 @@ def _in_the_log(asked: Asked, words: str, action: Action, named: Mapping[str, An
         address=asked.caller.address,
     )
     if named.get("dry_run"):
-        asked.run(asked.store.add_audit_entry(act, outcome_of_looking(act)))
+        asked.store.add_audit_entry(act, outcome_of_looking(act))
         return nullcontext()
-    return audited(asked.run, asked.store, act, (ProblemError,))
+    return audited(asked.store, act, (ProblemError, GivenUpError))

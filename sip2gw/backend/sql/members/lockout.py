@@ -51,7 +51,7 @@ def set_pin_hash(connection: Connection, patron_id: str, pin_hash: str | None) -
     """Replace a patron's PIN hash and unlock the PIN; False for an unknown patron."""
     changed = connection.execute(queries.SET_PIN_HASH, (pin_hash, patron_id)).rowcount
     clear(connection, patron_id)
-    return WriteResult(changed > 0, (patron_id,))
+    return WriteResult(changed > 0, (patron_id,), is_exact=True)
 
 
 def replace_pin_hash(

@@ -381,7 +381,8 @@ IMPERSONAL: Mapping[str, str] = {
     "support_default_message": "answers that the library wrote in advance",
     "support_processing": "which members of staff handle what in customer support",
     "setting": "settings of the store, among them the PIN secret",
-    "store_version": "a number",
+    "store_version": "numbers",
+    "changed_part": "when one of many patrons was last changed, whichever it was",
     "schema_migration": "the store's own history",
 }
 """Tables about no patron, and what they hold."""

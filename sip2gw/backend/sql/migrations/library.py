@@ -297,3 +297,13 @@ JOURNAL = (
 )
 """Loans and returns that were taken while a library system was away, and what became of them. No
 row refers to a patron: only the library system knows them all."""
+
+CHANGED_PARTS = (
+    "ALTER TABLE store_version ADD COLUMN whole BIGINT NOT NULL DEFAULT 0",
+    "UPDATE store_version SET whole = version",
+    """CREATE TABLE changed_part (
+        part INTEGER PRIMARY KEY,
+        version BIGINT NOT NULL)""",
+)
+"""At which version anything may have changed, and at which only some patrons. Many patrons share a
+part (`sqlite.cache`), so that the table names nobody and does not grow."""

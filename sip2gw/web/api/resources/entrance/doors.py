@@ -24,7 +24,7 @@ from sip2gw.web.api.resources.entrance.branches import branch_of
 
 resources = Resources("doors")
 
-DECIDE_WITHIN_S = 9.0
+DECIDE_WITHIN_S = 8.0
 """A request has ten seconds in all."""
 
 BranchCode = Annotated[str | None, Query(max_length=100, description="Only this branch.")]
