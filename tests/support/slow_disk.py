@@ -19,10 +19,19 @@ class SlowDisk:
         self.fails_although_done = False
         """A COMMIT fails, but it was done, as far as whoever opens the file later can see."""
 
+        self._waits = self._books = False
+        """Whether the transaction has begun since `hold`, and is more than a note of the gateway's
+        own, which comes when a second is over: who was active, which terminals were heard."""
+
     def _run(self, statement, *values):
+        if statement.startswith("BEGIN"):
+            self._waits, self._books = not self._go.is_set(), False
+        elif statement.lstrip().startswith(("INSERT", "UPDATE", "DELETE", "WITH")):
+            self._books = True
         if statement == "COMMIT":
-            self._reached.set()
-            self._go.wait()
+            if self._waits and self._books:
+                self._reached.set()
+                self._go.wait()
             if self.failing:
                 raise sqlite3.OperationalError("disk I/O error")
             if self.fails_although_done:
@@ -31,7 +40,7 @@ class SlowDisk:
         return self._execute(statement, *values)
 
     def hold(self):
-        """The next COMMIT takes until `release`."""
+        """The COMMIT of the next transaction takes until `release`."""
         self._reached.clear()
         self._go.clear()
 
