@@ -32,8 +32,8 @@ NOTE_WAIT_S = 1.0
 entry, which then outlives our own end, but perhaps not that of the machine."""
 
 ENDED_KEPT_S = 0.2
-"""So long the spool keeps what has ended: the answer may not have left yet, and if this process
-ends before it has, the terminal asks again."""
+"""So long at least, and at most twice as long, the spool keeps what has ended: the answer may not
+have left yet, and if this process ends before it has, the terminal asks again."""
 
 DONE_KEPT_MAX = 1_000
 """Of more attempts that turned out to be done the oldest are forgotten."""
@@ -107,6 +107,10 @@ class Doubts:
         """Whether a write is under way, or begins in this turn of the loop."""
         self._ended: dict[str, list[UnknownSending]] = {}
         """By their items; in the spool for a moment longer."""
+        self._ended_before: dict[str, list[UnknownSending]] = {}
+        """The same of those that go first."""
+        self._aging: asyncio.TimerHandle | None = None
+        """Runs while there are any."""
         self._opened = False
         self._thread = ready_pool(1, "spool")
 
@@ -169,10 +173,7 @@ class Doubts:
         Raises:
             UnavailableError: it is not written down, so it must not be made.
         """
-        # What it undoes would be looked for in vain after a crash.
-        undone = self._ended.get(attempt.item_id)
-        hides = undone is not None and any(ended.code != attempt.code for ended in undone)
-        if hides or len(self._begun) >= SLOTS // 2:
+        if self._undoes(attempt) or len(self._begun) >= SLOTS // 2:
             self._drop_ended()
         beginning = self._beginning[attempt.id] = _Beginning(attempt)
         if not self._writes_beginnings:
@@ -185,6 +186,12 @@ class Doubts:
             raise
         if attempt.id not in self._begun:
             raise UnavailableError(f"no outcome could be noted: {self.problem}")
+
+    def _undoes(self, attempt: UnknownSending) -> bool:
+        """Whether it may undo what has just ended, which a look after a crash would find undone."""
+        generations = (self._ended, self._ended_before)
+        about = [one for ended in generations for one in ended.get(attempt.item_id, ())]
+        return any(one.code != attempt.code for one in about)
 
     def _write_beginnings(self) -> None:
         """Write what has come since the last time, as long as something does."""
@@ -208,13 +215,29 @@ class Doubts:
         if attempt.id in self._known:
             self._forget((attempt.id,))
             return
-        if not self._ended:
-            asyncio.get_running_loop().call_later(ENDED_KEPT_S, self._drop_ended)
         self._ended.setdefault(attempt.item_id, []).append(attempt)
+        if self._aging is None:
+            self._age_ended_later()
+
+    def _age_ended_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._aging = loop.call_later(ENDED_KEPT_S, self._age_ended)
+
+    def _age_ended(self) -> None:
+        """Drop what had ended before this was called last."""
+        self._aging = None
+        gone, self._ended_before, self._ended = self._ended_before, self._ended, {}
+        self._drop_all(gone)
+        if self._ended_before:
+            self._age_ended_later()
 
     def _drop_ended(self) -> None:
-        if self._ended:
-            ended, self._ended = self._ended, {}
+        for ended in (self._ended_before, self._ended):
+            self._drop_all(ended)
+        self._ended_before, self._ended = {}, {}
+
+    def _drop_all(self, ended: dict[str, list[UnknownSending]]) -> None:
+        if ended:
             self._run(self._drop, [one.id for about in ended.values() for one in about])
 
     def settled(self, settlements: Iterable[Settlement]) -> None:

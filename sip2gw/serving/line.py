@@ -254,8 +254,14 @@ class TerminalLine(asyncio.Protocol):
         # only after a complete frame.
         if not more or not link.partial:
             self._frame_started = None
-        elif complete or self._frame_started is None:
-            self._frame_started = self._server.monotonic()
+        else:
+            if complete or self._frame_started is None:
+                self._frame_started = self._server.monotonic()
+            if self._suspended is not None and self._transport is not None:
+                # More came together with a request that waits, as it does when we are busy. A
+                # second piece of that size would double what a line makes us keep (C137).
+                self._transport.pause_reading()
+                link.trim()
         self._write(out)
         if conversation.closing and self._suspended is None:
             self.close(conversation.closing)

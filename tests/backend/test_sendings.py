@@ -49,8 +49,23 @@ async def test_what_is_under_way_is_in_doubt_only_after_the_end_of_the_process(
     assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S1"]
     library.end_sending(sending())
     assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S1"]
-    await asyncio.sleep(2 * ENDED_KEPT_S)  # the answer has left
+    await asyncio.sleep(3 * ENDED_KEPT_S)  # the answer has left
     assert await asyncio.to_thread(_reread, doubts) == []
+
+
+async def test_what_ends_just_before_others_are_dropped_is_kept_as_long(library: Library) -> None:
+    doubts: Any = library._doubts
+    for number in (1, 2):
+        await library.begin_sending(sending(number))
+    with patch("sip2gw.backend.doubts.ENDED_KEPT_S", 100.0):
+        library.end_sending(sending(1))
+        doubts._age_ended()
+        library.end_sending(sending(2))
+        assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S1", "S2"]
+        doubts._age_ended()
+        assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S2"]
+        await library.begin_sending(sending(3, code="09"))  # it would hide what has aged, too
+    assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S3"]
 
 
 def _reread(doubts: Any) -> list[Any]:
@@ -103,7 +118,7 @@ async def test_who_gives_up_leaves_nothing_behind(library: Library) -> None:
     beginning.cancel()
     await asyncio.gather(beginning, return_exceptions=True)
     await library.begin_sending(sending(2))
-    await asyncio.sleep(2 * ENDED_KEPT_S)
+    await asyncio.sleep(3 * ENDED_KEPT_S)
     doubts: Any = library._doubts
     assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S2"]
 

@@ -29,6 +29,7 @@ def the_line(gateway):
 
 async def test_the_94_leaves_and_the_first_request_waits(gateway, until):
     kiosk = await gateway.terminal("kiosk-1")
+    assert the_line(gateway)._transport.is_reading()
     await kiosk.send(ask_23("1001"))
     await turns()
     assert gateway.metrics.requests["23", "kiosk", "ok"] == 0
@@ -42,8 +43,12 @@ async def test_even_if_both_come_at_once(gateway, until):
     assert await kiosk.read() == "941"
     await turns()
     assert gateway.metrics.requests["23", "kiosk", "ok"] == 0
+    # It would keep two pieces (C137).
+    assert not the_line(gateway)._transport.is_reading()
     until.set_result(None)
     assert (await kiosk.read()).startswith("24")
+    await turns()
+    assert the_line(gateway)._transport.is_reading()
 
 
 async def test_what_is_settled_already_is_not_waited_for(gateway, until):

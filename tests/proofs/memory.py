@@ -2,9 +2,10 @@
 
 As many lines as `server.max_connections` allows log in to a real gateway. Each asks for something
 that must wait, because another process holds the store's write lock, and then sends as much as the
-kernel takes: a message that never ends. Nobody reads the answers, and nobody reads the log. The
-resident memory is read meanwhile, that of the process for HTTP beside it. The program ends by
-itself.
+kernel takes: a message that never ends. The request is as long as it may be. Its end comes together
+with what follows, as all of it does when the gateway is busy. Nobody reads the answers, and nobody
+reads the log. The resident memory is read meanwhile, that of the process for HTTP beside it. The
+program ends by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ EMPTY_MIB = 96
 LINE_KIB = 64
 """And for each line, at the worst."""
 CHUNK = b"x" * 65_536
+ASK_BYTES = 8_000
+"""Of one request; a gateway takes 8,192."""
 SEND_S = 2.0
+READ_PER_S = 400
+"""The gateway has the time to read the first parts of so many requests a second, or they may come
+with the rest."""
 SETTLE_S = 1.0
 
 
@@ -72,7 +78,10 @@ def flood(lines: list[socket.socket]) -> int:
     for number, line in enumerate(lines):
         line.setblocking(False)
         ask = ask_37("1004", "2.50", pin="1004", fee="D2", bk=f"K{number}")
-        sent += line.send(ask.encode() + b"\r")
+        sent += line.send(f"{ask}ZZ".encode().ljust(ASK_BYTES, b"z"))
+    time.sleep(len(lines) / READ_PER_S)
+    for line in lines:
+        sent += line.send(b"|\r" + CHUNK)
     end = time.monotonic() + SEND_S
     while time.monotonic() < end:
         for line in lines:

@@ -1,5 +1,7 @@
 """From bytes to frames (B3)."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +69,27 @@ def test_frames_that_arrive_before_the_first_is_taken_wait_in_their_order() -> N
         assert buffer.partial
     assert [buffer.next_frame() for _ in range(4)] == [b"97", b"99", b"23", None]
     assert not buffer.partial
+
+
+def test_what_waits_takes_no_more_room_than_it_needs() -> None:
+    buffer = FrameBuffer()
+    buffer.feed(b"9" * 8_000)
+    assert buffer.next_frame() is None
+    buffer.feed(b"\r" + b"x" * 9_000)
+    assert buffer.next_frame() == b"9" * 8_000
+    room = sys.getsizeof(buffer._data)
+    buffer.trim()
+    assert room > 17_000
+    assert sys.getsizeof(buffer._data) < 9_100
+    with pytest.raises(FrameTooLongError):
+        buffer.next_frame()
+
+
+def test_what_waits_is_not_changed() -> None:
+    buffer = FrameBuffer()
+    buffer.feed(b"97\r9")
+    assert buffer.next_frame() == b"97"
+    assert buffer.next_frame() is None
+    buffer.trim()
+    buffer.feed(b"9\r")
+    assert buffer.next_frame() == b"99"

@@ -167,6 +167,10 @@ class ServerConnection:
         """Whether `next_event` may have something to say before more data comes."""
         return self._closing is not None or self._frames.partial
 
+    def trim(self) -> None:
+        """Take no more room than what has come needs, since it is to wait (C137)."""
+        self._frames.trim()
+
     def receive(self, data: bytes) -> None:
         """Take what the terminal has sent; ignored once the connection is closed."""
         if not self._over:

@@ -85,6 +85,10 @@ class FrameBuffer:
             self._skip_junk()
         return bool(self._data)
 
+    def trim(self) -> None:
+        """Keep no room for more than has arrived, and none for what was handed out."""
+        self._data = bytearray(self._data)
+
     def _skip_junk(self) -> None:
         if not self._data or self._data[0] not in _JUNK:
             return
