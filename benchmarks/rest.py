@@ -196,6 +196,8 @@ class Slice:
     """Of each question; none without REST."""
     cpu_s: float
     """Of the gateway's own process."""
+    http_cpu_s: float
+    """Of its process for HTTP."""
 
     def insist(self) -> Slice:
         """Itself, if all answers were good ones.
@@ -217,11 +219,11 @@ def measured(
     server: Server, terminals: Sequence[Stream], programs: Sequence[Stream], seconds: float
 ) -> Slice:
     """All of them for so many seconds."""
-    before = server.cpu_s()
+    before, http_before = server.cpu_s(), server.children_cpu_s()
     outcomes = open_loop([*terminals, *programs], seconds)
-    cpu_s = server.cpu_s() - before
+    cpu_s, http_cpu_s = server.cpu_s() - before, server.children_cpu_s() - http_before
     count = len(terminals)
-    return Slice(outcomes[:count], outcomes[count:], cpu_s).insist()
+    return Slice(outcomes[:count], outcomes[count:], cpu_s, http_cpu_s).insist()
 
 
 def pairs_of(crowd: Crowd, server: Server, pairs: int, seconds: float) -> Iterator[Pair]:
@@ -255,6 +257,8 @@ def tell(pairs: Sequence[Pair]) -> bool:
     ratios = _compared("terminals", both)
     cpu = statistics.median(beside.cpu_s / calm.cpu_s for calm, beside in pairs)
     print(f"CPU of the gateway's own process: {cpu:.2f} times")
+    http_cpu_s = sum(beside.http_cpu_s for _, beside in pairs)
+    print(f"CPU of the process for HTTP: {http_cpu_s / requests * 1000:.2f} ms a request")
     return said(f"p99 beside {REST_PER_S:g} requests/s of REST, times", ratios, TIMES_MAX)
 
 

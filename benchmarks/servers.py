@@ -37,6 +37,11 @@ def _stay_on(cpu: int) -> None:
         os.sched_setaffinity(0, {cpu})
 
 
+def _cpu_s(pid: int) -> float:
+    # The kernel's clock id of another process: its complement, shifted, and CPUCLOCK_SCHED.
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 @dataclass(slots=True)
 class Server:
     """A running server process."""
@@ -46,8 +51,11 @@ class Server:
 
     def cpu_s(self) -> float:
         """Seconds of CPU, user and system, of all its threads since its start."""
-        # The kernel's clock id of another process: its complement, shifted, and CPUCLOCK_SCHED.
-        return time.clock_gettime((~self.process.pid << 3) | 2)
+        return _cpu_s(self.process.pid)
+
+    def children_cpu_s(self) -> float:
+        """The same of the processes that it has started."""
+        return sum(map(_cpu_s, self.children()))
 
     def rss_bytes(self) -> int:
         """Resident memory."""

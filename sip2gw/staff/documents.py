@@ -60,8 +60,11 @@ def without_persons(document: Any, kind: Any) -> Any:
         return [without_persons(one, inner) for one in document]
     if not isinstance(document, dict):
         return document
-    hints = _hints(kind)
-    return {key: _shown(value, hints.get(key)) for key, value in document.items()}
+    shown = dict(document)
+    for key, hint in _looked_at(kind):
+        if key in shown:
+            shown[key] = _shown(shown[key], hint)
+    return shown
 
 
 def _shown(value: Any, hint: Any) -> Any:
@@ -73,6 +76,16 @@ def _shown(value: Any, hint: Any) -> Any:
 
 
 @cache
+def _looked_at(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """The keys of a document that are about patrons, or may have documents in them."""
+    return tuple((key, hint) for key, hint in _hints(kind).items() if not _is_plain(hint))
+
+
+def _is_plain(hint: Any) -> bool:
+    origin = get_origin(hint)
+    return origin not in (Annotated, list) and not is_typeddict(origin or hint)
+
+
 def _hints(kind: Any) -> dict[str, Any]:
     """The keys of a document; those of a page of documents are those of its own type."""
     origin = get_origin(kind)

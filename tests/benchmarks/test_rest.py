@@ -78,7 +78,7 @@ def waited(*ms: float) -> Outcome:
 
 
 def of(ms: float, *programs: Outcome) -> Slice:
-    return Slice([waited(ms)] * len(TERMINALS), programs, 0.1)
+    return Slice([waited(ms)] * len(TERMINALS), programs, 0.1, 0.003 * len(programs))
 
 
 @pytest.mark.parametrize(("beside", "missed"), [(1.05, False), (1.2, True)])
@@ -86,7 +86,9 @@ def test_the_goal_is_missed_when_terminals_wait_longer_beside_rest(
     beside: float, missed: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tell([(of(1.0), of(beside, waited(20.0)))] * 7) is missed
-    assert f"times: {beside:g} " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"times: {beside:g} " in told
+    assert "process for HTTP: 3.00 ms a request" in told
 
 
 def test_every_second_pair_begins_with_rest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,8 @@ async def side() -> Side:
 async def test_what_is_done_in_time_is_answered(side: Side) -> None:
     assert await side.ask() == (200, "done")
     assert not side.app._under_way
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nobody looks for the client any more"
 
 
 async def test_what_had_no_time_is_not_done_later(side: Side) -> None:
