@@ -60,12 +60,16 @@ async def test_what_ends_just_before_others_are_dropped_is_kept_as_long(library:
     with patch("sip2gw.backend.doubts.ENDED_KEPT_S", 100.0):
         library.end_sending(sending(1))
         doubts._age_ended()
+        aging = doubts._aging
         library.end_sending(sending(2))
+        assert doubts._aging is aging
         assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S1", "S2"]
         doubts._age_ended()
         assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S2"]
         await library.begin_sending(sending(3, code="09"))  # it would hide what has aged, too
-    assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S3"]
+        assert [known.id for known in await asyncio.to_thread(_reread, doubts)] == ["S3"]
+        doubts._age_ended()
+        assert doubts._aging is None
 
 
 def _reread(doubts: Any) -> list[Any]:
