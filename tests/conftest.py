@@ -14,6 +14,7 @@ import coverage_of
 import pytest
 import typer.main
 import typer.testing
+from full import FULL
 from hypothesis import HealthCheck, settings
 
 DEFAULTS = ("default", "ci")
@@ -21,7 +22,11 @@ DEFAULTS = ("default", "ci")
 
 if settings.get_current_profile_name() in DEFAULTS:
     settings.register_profile(
-        "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        "unhurried",
+        settings(),
+        max_examples=100 if FULL else 50,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("unhurried")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
+from full import only_in_full
 
 from benchmarks import postgres
 from benchmarks.__main__ import COMPARED, PARTS, main
@@ -16,7 +16,7 @@ TINY = ["--runs", "1", "--seconds", "0.05", "--patrons", "80", "--connections", 
 TINY += ["--settle", "0.02"]
 
 
-@pytest.mark.skipif("SIP2GW_FULL" not in os.environ, reason="long: see docs/proofs.md")
+@only_in_full
 def test_every_part_is_reported_without_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

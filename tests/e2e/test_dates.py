@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import pytest
 from desk import DESK_LIBRARY
+from full import only_in_full
 from harness import ask_37
 from postgres import running_server
 from proofs import dates
@@ -25,7 +26,7 @@ def server():
         yield started
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=only_in_full)])
 async def test_odd_values_make_nothing_unanswerable(tmp_path, server, store):
     report = await dates.dates(
         tmp_path, requests=1_500, seed=5, server=server if store == "postgresql" else None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from faulty_disk import build
+from full import only_in_full
 from postgres import running_server
 from proofs import faults
 
@@ -41,6 +42,7 @@ async def test_a_yes_is_true_and_a_no_is_final_whatever_fails(tmp_path, disk):
     assert disk.spool.hits.flushes_failed
 
 
+@only_in_full
 async def test_a_yes_is_true_and_a_no_is_final_on_postgresql(tmp_path):
     kinds = ("locked", "frozen_database", "cut")
     with running_server(durable=True) as server:

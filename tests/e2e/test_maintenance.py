@@ -1,11 +1,12 @@
 """The short form of `python tests/proofs maintenance` (B63, C46, C160, C161)."""
 
 import pytest
+from full import only_in_full
 from postgres import running_server
 from proofs import maintenance
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=only_in_full)])
 def server(request):
     if request.param == "sqlite":
         yield None

@@ -5,15 +5,14 @@ docs/reference/upstream.md names. Without `SIP2GW_FULL=1` every fourth dialogue 
 of the four dialects.
 """
 
-import os
 from shutil import copytree
 
 from behind import DIALECTS
 from circulated import CONFIG, LIBRARY, dialogues
 from desks import desk_behind, desk_in_front, in_front_of
+from full import FULL
 from parity import Difference, differences, named
 
-FULL = "SIP2GW_FULL" in os.environ
 SHARE = 4
 """One in so many dialogues is played if not all are."""
 SECTION = "Loans, holds and items that are not answered as directly"

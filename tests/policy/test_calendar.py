@@ -3,12 +3,12 @@
 With `SIP2GW_FULL=1` a whole year is compared with the oracle minute by minute, not by quarters.
 """
 
-import os
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
+from full import FULL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -323,7 +323,7 @@ def test_every_minute_around_both_clock_changes_is_as_the_oracle_says(start: str
 
 def test_a_whole_year_is_as_the_oracle_says() -> None:
     """Both clock changes, slots over midnight, exceptions with and without hours."""
-    step_min = 1 if "SIP2GW_FULL" in os.environ else 15
+    step_min = 1 if FULL else 15
     check_every_minute(BUSY, at("2026-01-01T00:00").astimezone(UTC), days=365, step_min=step_min)
 
 

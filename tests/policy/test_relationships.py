@@ -1,6 +1,5 @@
 """Who pays for whom (B49-B53): only directly, only confirmed, only while both are members."""
 
-import os
 import random
 from datetime import date
 from typing import Any
@@ -17,6 +16,7 @@ from family import (
     fee,
     patron,
 )
+from full import FULL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -301,7 +301,6 @@ def random_relations(size, chance):
     return stored
 
 
-FULL = "SIP2GW_FULL" in os.environ
 """Two hundred times a thousand patrons, and everybody tries to pay."""
 
 
