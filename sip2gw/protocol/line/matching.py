@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sip2gw.protocol.errors import AnotherPatronError, StrangeAnswerError
-from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH
+from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.registry import REQUESTS
 
-_PATRON, _ITEM = b"AA", b"AB"
+_PATRON, _ITEM = b"|AA", b"|AB"
 
 
 class _Kind(NamedTuple):
@@ -93,19 +93,13 @@ def asked_by(body: bytes) -> Asked:
     return Asked(kind, _value(_PATRON, body, at) or b"", item or b"")
 
 
-def _differs(tag: bytes, asked: bytes, answer: bytes, kind: _Kind) -> bool:
-    said = _value(tag, answer, kind.answer_fields_at)
+def _differs(mark: bytes, asked: bytes, answer: bytes, kind: _Kind) -> bool:
+    said = _value(mark, answer, kind.answer_fields_at)
     return said is not None and said != asked
 
 
-def _value(tag: bytes, body: bytes, fields_at: int) -> bytes | None:
-    """The first value of `tag`, without blanks around it; no field begins before `fields_at`."""
-    if body.startswith(tag, fields_at):
-        start = fields_at
-    else:
-        start = body.find(b"|" + tag, fields_at) + 1
-        if not start:
-            return None
-    start += TAG_WIDTH
-    end = body.find(b"|", start)
-    return (body[start:end] if end >= 0 else body[start:]).strip(b" ")
+def _value(mark: bytes, body: bytes, fields_at: int) -> bytes | None:
+    """The first value of the field that begins with `mark`, without blanks around it; no field
+    begins before `fields_at`."""
+    _, found, rest = (b"|" + body[fields_at:]).partition(mark)
+    return rest.partition(b"|")[0].strip(b" ") if found else None
