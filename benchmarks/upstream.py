@@ -152,12 +152,12 @@ def cost(directory: Path, chosen: argparse.Namespace) -> bool:
     build(_LIBRARY, directory / "front", _tell)
     with ExitStack() as stack:
         enter = stack.enter_context
-        library, bare = (enter(bare_library("asyncio", cpu)) for cpu in (LOAD_CPU, SERVER_CPU))
+        library, bare = (enter(bare_library(chosen.loop, cpu)) for cpu in (LOAD_CPU, SERVER_CPU))
         front_config = in_front_of(_address(library), directory / "front", _LINES)
         servers = (
             bare,
-            enter(gateway(store_config, "asyncio")),
-            enter(gateway(front_config, "asyncio")),
+            enter(gateway(store_config, chosen.loop)),
+            enter(gateway(front_config, chosen.loop)),
         )
         for workload in (it for it in workloads(_LIBRARY) if it.name in ("patron", "door")):
             hellos = [hello(f"{workload.profile}-{number}") for number in range(_LINES)]
@@ -178,9 +178,9 @@ def latency(directory: Path, chosen: argparse.Namespace) -> bool:
     build(_LIBRARY, directory / "front", _tell)
     workload = next(it for it in workloads(_LIBRARY) if it.name == "patron")
     hellos = [hello(f"{workload.profile}-{number}") for number in range(_LINES)]
-    with bare_library("asyncio", LOAD_CPU) as library:
+    with bare_library(chosen.loop, LOAD_CPU) as library:
         config = in_front_of(_address(library), directory / "front", CROWD_LINES)
-        with gateway(config, "asyncio") as front, ExitStack() as stack:
+        with gateway(config, chosen.loop) as front, ExitStack() as stack:
             direct, through = (
                 Asked(it, workload, stack.enter_context(connected(it.address, hellos)))
                 for it in (library, front)
@@ -209,10 +209,10 @@ def fair(directory: Path, chosen: argparse.Namespace) -> bool:
     """How long each of many terminals waits."""
     build(_LIBRARY, directory / "front", _tell)
     workload = next(it for it in workloads(_LIBRARY) if it.name == "patron")
-    with bare_library("asyncio", LOAD_CPU, CROWD_DELAY_MS) as library:
+    with bare_library(chosen.loop, LOAD_CPU, CROWD_DELAY_MS) as library:
         config = in_front_of(_address(library), directory / "front", CROWD_LINES, CROWD)
         hellos = [hello(login) for login in crowd_logins(CROWD)]
-        with gateway(config, "asyncio") as front, connected(front.address, hellos) as sockets:
+        with gateway(config, chosen.loop) as front, connected(front.address, hellos) as sockets:
             frames = itertools.cycle(workload.frames(CROWD))
             waits = crowd_waits(sockets, frames, workload, chosen.seconds * chosen.pairs)
     means = sorted(map(statistics.fmean, waits))
@@ -286,9 +286,9 @@ def _paid(directory: Path, delay_ms: float, chosen: argparse.Namespace) -> bool:
     before = _booked_here(directory)
     with ExitStack() as stack:
         enter = stack.enter_context
-        library = enter(bare_library("asyncio", LOAD_CPU, delay_ms, has_books=True))
+        library = enter(bare_library(chosen.loop, LOAD_CPU, delay_ms, has_books=True))
         config = in_front_of(_address(library), directory, PAYING_LINES)
-        front = enter(gateway(config, "asyncio"))
+        front = enter(gateway(config, chosen.loop))
         hellos = [hello(login) for login in station_logins("cash")]
         terminals = enter(connected(front.address, hellos))
         lines = enter(connected(library.address, hellos[:PAYING_LINES]))
@@ -378,6 +378,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
+    parser.add_argument(
+        "--loop", choices=("asyncio", "uvloop"), default="asyncio", help="of all servers"
+    )
     chosen = parser.parse_args(arguments)
     raise_file_limit()
     use_load_cpu()
