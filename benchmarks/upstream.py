@@ -9,7 +9,8 @@ alternate (C136):
   same in the same pair. The second socket's system calls are in it; `upstream_hotpath` has the code
   alone.
 - `latency`: what the gateway adds at 500 requests a second, beside asking the library system
-  directly.
+  directly. In the same turns one that asks its store takes the same: a machine that stands still
+  now and then shows there, too.
 - `fair`: 1,000 terminals ask at once, again and again, over ten lines of a library system that
   takes its time.
 - `payments`: what fifty terminals pay over ten lines, beside a bare client that sends the 63s and
@@ -34,6 +35,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.against import interval
 from benchmarks.bare_library import BOOKS
@@ -82,6 +84,8 @@ TIMES_MEAN_MAX = 3.0
 PAYING_LINES, PAYMENTS_MIN = 10, 0.6
 PAYING_DELAYS_MS = (0.0, 2.0, 20.0)
 PAYMENTS_PER_S_MAX = 6_000
+T = TypeVar("T")
+
 PARTS = ("cost", "latency", "fair", "payments")
 _LIBRARY = Library(2_000, 2_000)
 _LINES = 50
@@ -134,7 +138,7 @@ def _insist(outcome: Outcome) -> None:
         raise RuntimeError(f"unexpected answer {outcome.sample!r}")
 
 
-def _pairs(count: int, measures: Sequence[Callable[[], float]]) -> list[tuple[float, ...]]:
+def _pairs(count: int, measures: Sequence[Callable[[], T]]) -> list[tuple[T, ...]]:
     """What each measure gives, `count` times, in an order that turns."""
     rows = []
     for number in range(count):
@@ -174,32 +178,28 @@ def cost(directory: Path, chosen: argparse.Namespace) -> bool:
 
 
 def latency(directory: Path, chosen: argparse.Namespace) -> bool:
-    """What the gateway adds."""
+    """What the gateway adds; and what one that asks its store takes, which tells of the machine."""
+    store_config = build(_LIBRARY, directory / "store", _tell)
     build(_LIBRARY, directory / "front", _tell)
     workload = next(it for it in workloads(_LIBRARY) if it.name == "patron")
     hellos = [hello(f"{workload.profile}-{number}") for number in range(_LINES)]
-    with bare_library(chosen.loop, LOAD_CPU) as library:
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        library = enter(bare_library(chosen.loop, LOAD_CPU))
         config = in_front_of(_address(library), directory / "front", CROWD_LINES)
-        with gateway(config, chosen.loop) as front, ExitStack() as stack:
-            direct, through = (
-                Asked(it, workload, stack.enter_context(connected(it.address, hellos)))
-                for it in (library, front)
-            )
-            directly: list[tuple[float, float]] = []
-            added: list[tuple[float, float]] = []
-            before_s, asked = front.cpu_s(), PER_SECOND * chosen.seconds * chosen.pairs
-            for _ in range(chosen.pairs):
-                before, after = (
-                    direct.latencies_ms(chosen.seconds),
-                    through.latencies_ms(chosen.seconds),
-                )
-                directly.append(before)
-                added.append((after[0] - before[0], after[1] - before[1]))
-            cpu_ms = (front.cpu_s() - before_s) * 1000 / asked
+        store, front = (enter(gateway(it, chosen.loop)) for it in (store_config, config))
+        servers = (library, store, front)
+        asked = [Asked(it, workload, enter(connected(it.address, hellos))) for it in servers]
+        before_s, count = front.cpu_s(), PER_SECOND * chosen.seconds * chosen.pairs
+        measures = [partial(it.latencies_ms, chosen.seconds) for it in asked]
+        rows = _pairs(chosen.pairs, measures)
+        cpu_ms = (front.cpu_s() - before_s) * 1000 / count
     # What is added beyond this is waiting: for a CPU, or for others' requests.
     print(f"CPU of the gateway for each request, ms: {cpu_ms:.2f}")
-    middle = [f"{statistics.median(values):.2f}" for values in zip(*directly, strict=True)]
-    print("directly, p50 and p99, ms:", *middle)
+    for name, column in zip(("directly", "from the store"), zip(*rows, strict=True), strict=False):
+        middle = [f"{statistics.median(values):.2f}" for values in zip(*column, strict=True)]
+        print(f"{name}, p50 and p99, ms:", *middle)
+    added = [(after[0] - before[0], after[1] - before[1]) for before, _, after in rows]
     p50, p99 = zip(*added, strict=True)
     missed = said(f"p50 added at {PER_SECOND}/s, ms", p50, ADDED_P50_MS)
     return said(f"p99 added at {PER_SECOND}/s, ms", p99, ADDED_P99_MS) or missed
