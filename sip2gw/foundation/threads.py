@@ -30,5 +30,11 @@ def ready_pool(
 
 
 def step_back() -> None:
-    """Let this thread's work wait for that of the gateway's event loop."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    """Let this thread's work wait for that of the gateway's event loop.
+
+    From wherever the gateway was started: a lower niceness than its own only root may have, and the
+    same would not wait for anybody.
+    """
+    thread = threading.get_native_id()
+    own = os.getpriority(os.PRIO_PROCESS, thread)
+    os.setpriority(os.PRIO_PROCESS, thread, own + NICENESS)  # Linux takes what is over 19 for 19
