@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sip2gw.backend.base import Role, UnavailableError
+from sip2gw.backend.idle import KEPT_OPEN, Idle
 from sip2gw.backend.sqlite.database import SqliteConnection, connect
-from sip2gw.backend.sqlite.idle import Idle
-from sip2gw.backend.sqlite.store import KEPT_OPEN, Store
+from sip2gw.backend.sqlite.store import Store
 
 from .library import open_library
 
@@ -21,7 +21,7 @@ class Rig:
 
     def __init__(self, path: Path, kept_max: int) -> None:
         self.opened: list[SqliteConnection] = []
-        self.idle = Idle(self.open, kept_max)
+        self.idle = Idle(self.open, kept_max, sqlite3.Error)
         self.path = path
 
     def open(self) -> SqliteConnection:

@@ -19,6 +19,8 @@ from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
 
 ROWS_PER_FETCH = 1_000
 CLOSE_TIMEOUT_S = 2.0
+ALIVE_WITHIN_S = 1.0
+"""A server that does not answer to nothing for so long may be behind a broken network."""
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -33,6 +35,9 @@ class Home:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` there and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def close(self) -> None:
+        """Nothing to do: others live there, too."""
 
 
 class LoopThread(Home):
@@ -125,7 +130,22 @@ class Session:
 
     def close(self) -> None:
         """Let go of the connection; an open transaction is undone."""
-        self._home.call(close(self._connection))
+        try:
+            self._home.call(close(self._connection))
+        finally:
+            self._home.close()
+
+    def rollback(self) -> None:
+        """Undo the transaction that is open."""
+        self._home.call(self._execute("ROLLBACK", ()))
+
+    def is_alive(self) -> bool:
+        """Whether the server answers."""
+        try:
+            self._home.call(self._connection.execute("SELECT 1", timeout=ALIVE_WITHIN_S))
+        except FAILURES:
+            return False
+        return True
 
     async def _execute(self, statement: str, values: Sequence[Any]) -> Result:
         try:

@@ -18,8 +18,9 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable
+from sip2gw.backend.idle import KEPT_OPEN, Idle
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
@@ -172,6 +174,9 @@ class PostgresStore(Library):
         self.claimant = new_id()
         self._activity = activity.Activity(self._write_activity)
         self._own_loop = LoopThread() if role == "command" else None
+        kept_open = KEPT_OPEN if role == "command" else 0
+        self._looking = _idle(address, SnapshotSession, kept_open)
+        self._beside = _idle(address, Session, kept_open)
         self._closed = False
 
     # Reads
@@ -498,28 +503,28 @@ class PostgresStore(Library):
             BackendError: the store failed.
         """
         begin()
-        with self._session(Session) as session:
+        self._insist_on_open()
+        with session_at(self._address, Session) as session:
             yield session
 
     @contextmanager
     def warm_connection(self) -> Iterator[Session]:
-        """A new one, too."""
-        with self._session(Session) as session:
+        """One that may have been used before, see `sip2gw.backend.database.Database`."""
+        self._insist_on_open()
+        with self._beside.lent() as session:
             yield session
 
     @contextmanager
     def snapshot(self) -> Iterator[SnapshotSession]:
         """A read-only connection that sees one moment of the store."""
-        with self._session(SnapshotSession) as session:
+        self._insist_on_open()
+        with self._looking.lent() as session:
             session.begin()
             yield session
 
-    @contextmanager
-    def _session(self, kind: type[S]) -> Iterator[S]:
+    def _insist_on_open(self) -> None:
         if self._closed:
             raise UnavailableError("the store is closed")
-        with session_at(self._address, kind) as session:
-            yield session
 
     def distrust_cache(self) -> None:
         """Nothing to do: there is no cache."""
@@ -552,6 +557,8 @@ class PostgresStore(Library):
         if self._closed:
             return
         self._closed = True
+        for idle in (self._looking, self._beside):
+            await asyncio.to_thread(idle.close)
         await self._at_home(self._shut())
         if self._own_loop:
             self._own_loop.close()
@@ -575,8 +582,7 @@ def _insist_on_certainty(known: UnknownAttempt | None) -> None:
         raise OutcomeUnknownError("it is still unknown what became of the first request")
 
 
-@contextmanager
-def session_at(address: Address, kind: type[S]) -> Iterator[S]:
+def _session(address: Address, kind: type[S]) -> S:
     """A blocking connection with a thread of its own.
 
     Raises:
@@ -584,14 +590,24 @@ def session_at(address: Address, kind: type[S]) -> Iterator[S]:
     """
     home = LoopThread()
     try:
-        connection = home.call(address.connect(statement_timeout_s=None))
-        session = kind(home, connection)
-        try:
-            yield session
-        finally:
-            session.close()
-    finally:
+        return kind(home, home.call(address.connect(statement_timeout_s=None)))
+    except BaseException:
         home.close()
+        raise
+
+
+def session_at(address: Address, kind: type[S]) -> AbstractContextManager[S]:
+    """The same for one use.
+
+    Raises:
+        UnavailableError: the database cannot be reached.
+    """
+    return closing(_session(address, kind))
+
+
+def _idle(address: Address, kind: type[S], kept_max: int) -> Idle[S]:
+    """The same for any number of uses."""
+    return Idle(partial(_session, address, kind), kept_max, BackendError, kind.is_alive)
 
 
 def open_postgres(

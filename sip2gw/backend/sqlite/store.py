@@ -40,6 +40,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts
+from sip2gw.backend.idle import KEPT_OPEN, Idle
 from sip2gw.backend.library import Library
 from sip2gw.backend.spool import Spool, read_spool
 from sip2gw.backend.sql import circulation, journal, queries
@@ -69,7 +70,6 @@ from sip2gw.backend.sqlite.database import (
     expect_bulk,
     is_busy,
 )
-from sip2gw.backend.sqlite.idle import Idle
 from sip2gw.backend.sqlite.orders import Orders
 from sip2gw.backend.sqlite.place import Place
 from sip2gw.backend.sqlite.reading import ReadingPlace
@@ -97,8 +97,6 @@ from sip2gw.model.shares import PendingFee
 from sip2gw.policy.money.payments import PaymentFacts
 
 RECORDS_CACHED_MAX = 20_000
-KEPT_OPEN = 4
-"""Connections of each kind that a process for staff, which has no terminals, keeps for later."""
 
 T = TypeVar("T")
 
@@ -145,8 +143,10 @@ class Store(Library):
         self._activity = activity.Activity(self._write_activity)
         self._reads = Reads(place)
         kept_open = KEPT_OPEN if role == "command" else 0
-        self._looking = Idle(partial(connect, place.address, read_only=True), kept_open)
-        self._beside = Idle(partial(connect, place.address), kept_open)
+        self._looking = Idle(
+            partial(connect, place.address, read_only=True), kept_open, sqlite3.Error
+        )
+        self._beside = Idle(partial(connect, place.address), kept_open, sqlite3.Error)
         writing = connect(self._place.address)
         place.remember()
         self._writer = Writer(
