@@ -108,12 +108,12 @@ class PagesContract:
             connection.execute("UPDATE payment SET time = ? WHERE id = ?", (stamp(0), "00001"))
         whole = [one.id for one in library.payments()]
         assert whole == ["00000", "00001", "00002"]
-        found, after = list[str](), None
-        while page := list(library.payments(limit=1, after=after)):
-            (one,) = page
-            found.append(one.id)
+        after = None
+        for expected in whole:
+            (one,) = library.payments(limit=1, after=after)
+            assert one.id == expected
             after = one.time, one.id
-        assert found == whole
+        assert list(library.payments(limit=1, after=after)) == []
 
     def test_a_page_of_payments_has_all_their_lines(self, library: Library, paid: None) -> None:
         """A limit is one of payments, and not of the rows that tell of them."""

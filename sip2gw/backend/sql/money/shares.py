@@ -136,12 +136,11 @@ LISTED = fill(
                    WHERE a.payment_id = p.id)
     FROM (SELECT s.payment_id AS id, MAX(s.settled) AS settled
           FROM payment_share s GROUP BY s.payment_id) o
-    CROSS JOIN payment p WHERE p.id = o.id AND (p.status = 'unknown' OR o.settled >= ?)
+    JOIN payment p ON p.id = o.id WHERE p.status = 'unknown' OR o.settled >= ?
     ORDER BY p.time, p.id""",
     again=PAID_AGAIN,
 )
-"""`CROSS` makes SQLite begin with the shares, of which most libraries have none, and not with all
-payments in their order."""
+"""Begins with the shares, of which most libraries have none."""
 SEEN = """
     SELECT state, owed_before, owed_after, proposal, settled, resolved, note FROM payment_share
     WHERE payment_id = ? AND sent IS NOT NULL
