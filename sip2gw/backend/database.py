@@ -45,6 +45,8 @@ class Dialect(Protocol):
     """NULL-safe inequality."""
     has_more_than_ascii: str
     """Whether `{text}` has a character that is not ASCII."""
+    is_like: str
+    """Whether `{text}` is like a pattern of small letters, whichever ASCII letters are capitals."""
     for_update: str
     """At the end of a SELECT: nobody else changes these rows until the transaction ends."""
     begin_write: tuple[str, ...]

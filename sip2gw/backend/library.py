@@ -272,7 +272,6 @@ class Library(Sendings, SharedPayments, Backend, Database):
     change_membership = _written(membership_desk.change)
     merge_patrons = _written(merging_desk.merge)
     plan_merge = _read(merging_desk.plan)
-    patron_ids = _read(merging_desk.ids_of)
     search_patrons = _listed(finding.search)
     define_badge = _written(badge_desk.define)
     set_badge_active = _written(badge_desk.set_active)

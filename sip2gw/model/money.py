@@ -183,3 +183,9 @@ class PaymentFilters(TypedDict, total=False):
     terminal: str | None
     status: str | None
     """A `PaymentStatus`."""
+    patron: str | None
+    """Id of whoever paid, or owed what was paid; also of records that were merged into theirs."""
+    after: tuple[datetime, str] | None
+    """Time and id of a payment; only those that come after it."""
+    limit: int | None
+    """No more than so many; what is not in the store yet comes besides."""

@@ -61,24 +61,30 @@ def without_persons(document: Any, kind: Any) -> Any:
     if not isinstance(document, dict):
         return document
     shown = dict(document)
-    for key, hint in _looked_at(kind):
+    for key, hint, is_about in _looked_at(kind):
         if key in shown:
-            shown[key] = _shown(shown[key], hint)
+            value = shown[key]
+            shown[key] = _nobody(value) if is_about else without_persons(value, hint)
     return shown
 
 
-def _shown(value: Any, hint: Any) -> Any:
-    if get_origin(hint) is Annotated and any(
-        isinstance(one, AboutPerson) for one in hint.__metadata__
-    ):
-        return [] if isinstance(value, list) else None
-    return without_persons(value, hint)
+def _nobody(value: Any) -> Any:
+    return [] if isinstance(value, list) else None
 
 
 @cache
-def _looked_at(kind: Any) -> tuple[tuple[str, Any], ...]:
-    """The keys of a document that are about patrons, or may have documents in them."""
-    return tuple((key, hint) for key, hint in _hints(kind).items() if not _is_plain(hint))
+def _looked_at(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
+    """The keys of a document that are about patrons, or may have documents in them, and which."""
+    return tuple(
+        (key, hint, _is_about_person(hint))
+        for key, hint in _hints(kind).items()
+        if not _is_plain(hint)
+    )
+
+
+def _is_about_person(hint: Any) -> bool:
+    marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    return any(isinstance(mark, AboutPerson) for mark in marks)
 
 
 def _is_plain(hint: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, NotRequired
 
@@ -144,12 +143,6 @@ def find_payment(store: Library, payment_id: str) -> Payment:
     if found is None:
         raise NotFoundError(f"no payment has the id {payment_id}; see `payment list`")
     return found
-
-
-def concerns(payment: Payment, patron_ids: Collection[str]) -> bool:
-    """Whether the patron with these ids paid it, or another patron paid it for them."""
-    parties = (payment.payer_id, *(line.debtor_id for line in payment.lines))
-    return any(party in patron_ids for party in parties)
 
 
 def payment_json(payment: Payment, zone: tzinfo) -> PaymentJson:

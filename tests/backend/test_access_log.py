@@ -110,6 +110,7 @@ async def test_rows_before_another_follow_each_other(library: Library) -> None:
         before = None
         while page := library.access_rows(limit=limit, before=before):
             found = page + found
+            assert len(found) <= len(rows)
             before = page[0].time, page[0].id
         assert found == rows
 

@@ -283,6 +283,8 @@ async def test_who_says_that_the_rest_is_not_booked_is_noted(library: Library) -
     await library.settle_payment(payment.payment_id, booked=False, note="paid back", now=LATER)
     (entry,) = library.reconciliations(NOW)
     assert (entry.state.value, entry.settled, entry.note) == ("booked", LATER, "paid back")
+    assert library.reconciliations(LATER) == [entry]  # the first was settled earlier
+    assert library.reconciliations(LATER + timedelta(seconds=1)) == []
     await follow_up(library)
     assert [closed for _, closed in told(library)] == [True]
 

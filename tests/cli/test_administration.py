@@ -784,6 +784,16 @@ def test_arguments_that_are_no_text_are_wrong_usage(command: Run) -> None:
     assert (result.status, result.err) == (2, "sip2gw: an argument is not valid text\n")
 
 
+def test_payments_of_a_patron_are_those_that_they_made_or_owed(command: Run, library: Path) -> None:
+    payment_id = pay(library, 250, now=MARCH)
+    other = library.with_name("other.jsonl")
+    other.write_text('{"kind": "patron", "id": "P3", "name": "Cleo", "membership": "201"}\n')
+    assert command("import", str(other)).status == 0
+    for patron, ids in (("P1", [payment_id]), ("OLD2", [payment_id]), ("P3", [])):
+        listed = records(command("payment", "list", "--json", "--patron", patron))
+        assert [one["id"] for one in listed] == ids, patron
+
+
 def test_payments_of_nobody_are_a_failure(command: Run) -> None:
     result = command("payment", "list", "--patron", "P9")
     assert result.status == 1

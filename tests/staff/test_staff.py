@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX
-from sip2gw.model import DoorCount
+from sip2gw.model import AccessRow, DoorCount
+from sip2gw.monitoring.telemetry import Redactor
 from sip2gw.policy.access import BarEntry
 from sip2gw.staff.entrance.door_lists import bars
-from sip2gw.staff.entrance.doors import counts_by_hour
+from sip2gw.staff.entrance.doors import counts_by_hour, decision_json
 from sip2gw.staff.members.patrons import set_pin
 
 
@@ -26,6 +27,16 @@ def test_c96_an_hour_is_that_of_the_branch_or_of_the_library() -> None:
         "2026-03-04T10:00:00+01:00",
         "2026-03-04T09:00:00+00:00",
     ]
+
+
+def test_decisions_that_say_the_same_of_their_checks_are_told_apart() -> None:
+    row = AccessRow(
+        datetime(2026, 3, 4, 9, 59, tzinfo=UTC), "A", "door-1", "refused", "pin", "normal",
+        "card=ok pin=wrong=x", None, "in",
+    )  # fmt: skip
+    first, second = (decision_json(row, UTC, Redactor(b"s" * 32)) for _ in range(2))
+    first["checks"].clear()
+    assert second["checks"] == {"card": "ok", "pin": "wrong=x"}
 
 
 def test_c10_the_list_of_a_branch_holds_what_the_file_says_of_this_one_only() -> None:

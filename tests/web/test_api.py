@@ -170,6 +170,7 @@ ZONE = ZoneInfo("Europe/Brussels")
 LIBRARY = [
     {"kind": "membership", "code": "201", "description": "Adult", "type": 0},
     {"kind": "patron", "id": "P1", "name": "Ann", "membership": "201", "cards": [{"number": "C1"}]},
+    {"kind": "patron", "id": "P2", "name": "Bob", "membership": "201"},
     {"kind": "fee", "id": "F1", "patron": "P1", "amount": "2.50", "created": "2026-02-01"},
 ]
 TODAY = datetime.now(ZONE).date().isoformat()
@@ -466,6 +467,25 @@ async def test_pages_follow_each_other_and_lose_nothing(client) -> None:
             break
         cursor = f"&cursor={page['next']}"
     assert got == whole["items"]
+
+
+async def test_pages_of_the_audit_log_follow_each_other(client) -> None:
+    for _ in range(3):
+        await client("GET", "/payments", "stef")
+    whole = (await client("GET", "/audit?who=stef")).json["items"]
+    got, cursor = [], ""
+    for _ in whole:
+        page = (await client("GET", f"/audit?who=stef&limit=1{cursor}")).json
+        got += page["items"]
+        cursor = f"&cursor={page['next']}"
+    assert (got, page["next"]) == (whole, None)
+    assert len(whole) == 3
+
+
+async def test_payments_of_a_patron_are_those_that_they_made(client) -> None:
+    for patron, count in (("C1", 3), ("P2", 0)):
+        listed = (await client("GET", f"/payments?patron={patron}", "stef")).json["items"]
+        assert len(listed) == count, patron
 
 
 async def test_who_edits_something_else_than_was_seen_is_told(client) -> None:

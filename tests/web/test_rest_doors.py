@@ -127,11 +127,21 @@ def test_pages_of_the_door_log_lead_back(visited, limit):
 
 
 @pytest.mark.parametrize(
-    "key", [["soon", "1"], ["2026"], [], ["0001-01-01T00:00:00+23:00", "1"], [1, 2], "x"]
+    "key",
+    [
+        ["soon", "1"],
+        ["2026"],
+        [],
+        ["0001-01-01T00:00:00+23:00", "1"],
+        ["2026-03-04", "\0"],
+        [1, 2],
+        "x",
+    ],
 )
 def test_a_cursor_that_is_none_of_ours_is_refused(visited, key):
     cursor = base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
-    assert visited.ask("GET", "/door/log", cursor=cursor).status == 422
+    for path in ("/door/log", "/payments", "/audit"):
+        assert visited.ask("GET", path, cursor=cursor).status == 422, path
 
 
 def test_decisions_are_counted_for_everybody(visited):

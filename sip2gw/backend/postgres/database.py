@@ -131,6 +131,7 @@ class PostgresDialect:
 
     differs = "IS DISTINCT FROM"
     has_more_than_ascii = "octet_length({text}) <> length({text})"
+    is_like = "lower({text}) LIKE ? ESCAPE '!'"
     for_update = " FOR UPDATE"
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
     begin_beside: tuple[str, ...] = ("BEGIN", SHARE_FACTS)

@@ -13,7 +13,7 @@ from typing import Any
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.values import moment_value, time_text
+from sip2gw.backend.sql.values import moment_value, place_text, time_text
 from sip2gw.model import AccessRow
 
 ROWS_WAITING_MAX = 100_000
@@ -88,16 +88,15 @@ def access_rows(
     """The newest `limit` rows of the door log in the half-open time span, newest last; of those
     that come before the one with the time and the id `before`, if it is given.
     """
-    last, row_id = (time_text(before[0]), before[1]) if before else (None, "")
     wanted = {
+        # Before `until`: that is where SQLite begins in the index.
+        "before": place_text(before),
         "since": time_text(since) if since else None,
         "until": time_text(until) if until else None,
         "branch": branch,
         "terminal": terminal,
         "reason": reason,
         "patron": patron,
-        "not_after": last,  # there is an index by time
-        "before": f"{last}{row_id}" if last else None,
     }
     statement, values = queries.filtered(queries.ACCESS_ROWS, queries.ACCESS_FILTERS, wanted)
     rows = connection.execute(statement, (*values, limit)).fetchall()

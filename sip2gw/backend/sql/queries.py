@@ -5,10 +5,11 @@ Import and export have their own in `staging` and `exporting`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import chain
 
-from sip2gw.backend.sql.stubs import ALL_IDS, LIVING, OURS
+from sip2gw.backend.sql.stubs import ALL_IDS, LIVING, OURS, SAME_PERSON
 from sip2gw.model import OBSERVED
 
 
@@ -297,19 +298,25 @@ PAYMENT_COLUMNS = (
     "texts", "card",
 )  # fmt: skip
 """What a payment is but for its lines."""
-PAYMENTS = fill(
+_LINES = fill(
     """
     SELECT {columns}, COALESCE(e.fee_id, s.fee_id), COALESCE(e.debtor_id, s.debtor_id),
            COALESCE(e.relation, s.relation), COALESCE(-e.amount, s.amount)
-    FROM payment p
+    FROM {{source}} p
     LEFT JOIN ledger_entry e ON e.transaction_id = p.id AND e.fee_id IS NOT NULL
     LEFT JOIN payment_share s ON s.payment_id = p.id AND s.state = 'booked'
-    {where} ORDER BY p.time, p.id, e.position, s.position""",
+    {{where}} ORDER BY p.time, p.id, e.position, s.position""",
     columns=", ".join(f"p.{column}" for column in PAYMENT_COLUMNS),
-    where="{where}",
 )
+PAYMENTS = fill(_LINES, source="payment", where="{where}")
 """A row per line. A payment's lines are its ledger entries on fees, and its first transaction has
 its own id; or they are the shares that a library system has booked."""
+FIRST_PAYMENTS = fill(
+    _LINES,
+    source="(SELECT * FROM payment p{where} ORDER BY p.time, p.id LIMIT ?)",
+    where="",
+)
+"""The same for so many payments."""
 IN_THEIR_BOOKS = """
     SELECT 1 FROM payment_share
     WHERE payment_id = ? AND (kept IS NULL OR exported IS NOT NULL) LIMIT 1"""
@@ -318,9 +325,19 @@ PAYMENT_FILTERS = {
     "payment_id": "p.id = ?",
     "since": "p.time >= ?",
     "until": "p.time < ?",
+    "after": "(p.time, p.id) > (?, ?)",
     "terminal": "p.terminal = ?",
     "status": "p.status = ?",
+    "patron": fill(
+        """(p.payer_id {same}
+        OR EXISTS (SELECT 1 FROM ledger_entry e
+                   WHERE e.transaction_id = p.id AND e.debtor_id {same})
+        OR EXISTS (SELECT 1 FROM payment_share s WHERE s.payment_id = p.id
+                   AND s.state = 'booked' AND s.debtor_id {same}))""",
+        same=SAME_PERSON,
+    ),
 }
+"""`patron`: who paid, or whom a line of `PAYMENTS` is about; their till's entry names them, too."""
 SET_PAYMENT_STATUS = "UPDATE payment SET status = ? WHERE id = ?"
 FEE_HOLDERS = """
     SELECT DISTINCT f.patron_id FROM fee f JOIN ledger_entry e ON e.fee_id = f.id
@@ -432,9 +449,11 @@ _ATTEMPTED = """p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.pa
 UNKNOWN_PAYMENTS = fill(
     """
     SELECT {columns}
-    FROM attempt a JOIN payment p ON p.id = a.id WHERE a.settled IS NULL ORDER BY p.time, p.id""",
+    FROM attempt a CROSS JOIN payment p WHERE p.id = a.id AND a.settled IS NULL
+    ORDER BY p.time, p.id""",
     columns=_ATTEMPTED,
 )
+"""`CROSS` makes SQLite begin with the few attempts, and not with all payments in their order."""
 RESOLVED = """a.resolved IS NOT NULL OR EXISTS (
                SELECT 1 FROM payment r WHERE r.terminal = p.terminal AND r.key = a.key
                AND r.content = p.content AND r.id <> p.id AND r.status IN ('booked', 'undone'))"""
@@ -444,8 +463,8 @@ RECONCILIATIONS = fill(
     SELECT {columns},
            p.status, a.settled, a.note,
            CASE WHEN {resolved} THEN 1 ELSE 0 END
-    FROM attempt a JOIN payment p ON p.id = a.id
-    WHERE a.settled IS NULL OR a.settled >= ? ORDER BY p.time, p.id""",
+    FROM attempt a CROSS JOIN payment p
+    WHERE p.id = a.id AND (a.settled IS NULL OR a.settled >= ?) ORDER BY p.time, p.id""",
     columns=_ATTEMPTED,
     resolved=RESOLVED,
 )
@@ -525,8 +544,7 @@ ACCESS_ROWS = """
 ACCESS_FILTERS = {
     "since": "time >= ?",
     "until": "time < ?",
-    "not_after": "time <= ?",
-    "before": "time || id < ?",
+    "before": "(time, id) < (?, ?)",
     "branch": "branch = ?",
     "terminal": "terminal = ?",
     "reason": "reason = ?",
@@ -656,10 +674,23 @@ LAST_IMPORT = "SELECT value FROM setting WHERE name = 'last_import'"
 COUNT_PATRONS = fill("SELECT COUNT(*) FROM patron p WHERE {ours}", ours=OURS)
 
 
+Wanted = str | int | tuple[str, ...]
+"""What a filter asks for: as many values as its condition has marks."""
+Values = Sequence[str | int]
+
+
 def filtered(
-    statement: str, conditions: Mapping[str, str], wanted: Mapping[str, str | int | None]
-) -> tuple[str, list[str | int]]:
+    statement: str, conditions: Mapping[str, str], wanted: Mapping[str, Wanted | None]
+) -> tuple[str, Values]:
     """`statement` with a WHERE for the filters in `wanted` that are set, and their parameters."""
     given = {name: value for name, value in wanted.items() if value is not None}
     clauses = " AND ".join(conditions[name] for name in given)
-    return statement.format(where=f" WHERE {clauses}" if clauses else ""), list(given.values())
+    values = chain.from_iterable(
+        value if isinstance(value, tuple) else (value,) for value in given.values()
+    )
+    return statement.format(where=f" WHERE {clauses}" if clauses else ""), list(values)
+
+
+def first(statement: str, values: Values, limit: int | None) -> tuple[str, Values]:
+    """`statement` and `values` for no more than its first `limit` rows; for all without one."""
+    return (statement, values) if limit is None else (f"{statement} LIMIT ?", (*values, limit))

@@ -103,6 +103,11 @@ MIGRATIONS = (
     Migration(31, "tokens, the audit log, answers to repeat", rights.TOKENS_AND_AUDIT),
     Migration(32, "who proposed a relationship", members.PROPOSERS),
     Migration(33, "which patrons have changed, roughly", library.CHANGED_PARTS),
+    Migration(
+        34,
+        "the door log and payments in the order of their time",
+        library.DOOR_LOG_IN_ORDER + money.PAYMENTS_IN_ORDER,
+    ),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

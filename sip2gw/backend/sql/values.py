@@ -53,6 +53,11 @@ def moment_text(moment: datetime | None) -> str | None:
     return None if moment is None else time_text(moment)
 
 
+def place_text(place: tuple[datetime, str] | None) -> tuple[str, str] | None:
+    """The stored form of a row's time and id, if they are there."""
+    return None if place is None else (time_text(place[0]), place[1])
+
+
 def time_value(text: str | None) -> datetime | None:
     """The UTC datetime behind a stored time."""
     return None if text is None else moment_value(text)

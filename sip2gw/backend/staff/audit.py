@@ -12,7 +12,7 @@ from datetime import datetime
 from sip2gw.backend.database import Connection
 from sip2gw.backend.ids import new_id
 from sip2gw.backend.sql import queries
-from sip2gw.backend.sql.values import moment_value, time_text
+from sip2gw.backend.sql.values import moment_value, place_text, time_text
 from sip2gw.model.rights import Act, AuditEntry, AuditOutcome, Role
 
 _COLUMNS = "id, time, who, role, source, action, object, patron_id, address, outcome"
@@ -32,6 +32,7 @@ _FILTERS = {
     "patron": "patron_id = ?",
     "since": "time >= ?",
     "until": "time < ?",
+    "after": "(time, id) > (?, ?)",
 }
 _COUNT = "SELECT COUNT(*) FROM audit WHERE time < ?"
 _FORGET = "DELETE FROM audit WHERE time < ?"
@@ -92,15 +93,23 @@ def entries(
     patron: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int | None = None,
 ) -> Iterator[AuditEntry]:
-    """The log in the half-open time span, oldest first; `patron` is an id or any card."""
+    """The log in the half-open time span, oldest first; `patron` is an id or any card.
+
+    With `limit` no more than so many entries, of those that come after the one with the time and
+    the id `after`, if it is given.
+    """
     wanted = {
+        # Before `since`: that is where SQLite begins in the index.
+        "after": place_text(after),
         "who": who,
         "patron": None if patron is None else _patron(connection, patron) or patron,
         "since": None if since is None else time_text(since),
         "until": None if until is None else time_text(until),
     }
-    statement, values = queries.filtered(_ENTRIES, _FILTERS, wanted)
+    statement, values = queries.first(*queries.filtered(_ENTRIES, _FILTERS, wanted), limit)
     for (
         entry_id,
         time,

@@ -67,7 +67,7 @@ def _candidates(
     if compared:
         # The database knows no accents, so names that may have some come to us in any case.
         beyond = connection.dialect.has_more_than_ascii.format(text="p.name")
-        same = " AND ".join(["lower(p.name) LIKE ? ESCAPE '!'"] * len(compared))
+        same = " AND ".join([connection.dialect.is_like.format(text="p.name")] * len(compared))
         wanted.append(f"{beyond} OR ({same})")
     if not wanted:
         return ()

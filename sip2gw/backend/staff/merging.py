@@ -9,7 +9,7 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.members import badges, merging
 from sip2gw.backend.sql.records import load_patron, relationship
-from sip2gw.backend.sql.stubs import IDS_OF, LIVING, MERGED_INTO
+from sip2gw.backend.sql.stubs import LIVING, MERGED_INTO
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import PatronRecord, Relationship
 from sip2gw.model.badges import Deed
@@ -135,8 +135,3 @@ def doubles(connection: Connection, patron_ids: Iterable[str]) -> list[tuple[str
         for patron_id in dict.fromkeys(patron_ids)
         for (other,) in connection.execute(_DOUBLES, (patron_id,)).fetchall()
     ]
-
-
-def ids_of(connection: Connection, patron_id: str) -> frozenset[str]:
-    """Under which ids the ledger knows a patron: also those that were merged into theirs."""
-    return frozenset(row[0] for row in connection.execute(IDS_OF, (patron_id,)))

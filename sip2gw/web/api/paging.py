@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -77,6 +78,30 @@ def key_of(cursor: str | None) -> Key | None:
         )
     except (binascii.Error, msgspec.DecodeError, ValueError):
         raise no_cursor() from None
+
+
+def time_key(time: datetime, entry_id: str) -> Key:
+    """The key of an entry in a list by time and id."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds"), entry_id
+
+
+def place_of(cursor: str | None) -> tuple[datetime, str] | None:
+    """Time and id of the last entry that was shown of such a list.
+
+    Raises:
+        ProblemError: it is no cursor of ours.
+    """
+    key = key_of(cursor)
+    if key is None:
+        return None
+    try:
+        time, entry_id = key
+        place = datetime.fromisoformat(time).astimezone(UTC), entry_id
+    except (ValueError, OverflowError):
+        raise no_cursor() from None
+    if not entry_id.isprintable():  # no database would look for a NUL
+        raise no_cursor()
+    return place
 
 
 def no_cursor() -> ProblemError:

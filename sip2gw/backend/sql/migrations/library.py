@@ -307,3 +307,7 @@ CHANGED_PARTS = (
 )
 """At which version anything may have changed, and at which only some patrons. Many patrons share a
 part (`sqlite.cache`), so that the table names nobody and does not grow."""
+
+DOOR_LOG_IN_ORDER = ("CREATE INDEX access_log_time ON access_log (time, id)",)
+"""The order in which it is listed. That of the ids is nearly the same, but no more than that: they
+are made when rows are written, by gateways whose clocks differ."""

@@ -162,6 +162,9 @@ EXPORTS = (
 """`kept`: the share does not go up, because the library system takes no 37; what it lowers until
 staff have told them, which is when it was `exported` (C124)."""
 
+PAYMENTS_IN_ORDER = ("CREATE INDEX payment_time ON payment (time, id)",)
+"""The order in which they are listed."""
+
 REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
         WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
 

@@ -35,6 +35,7 @@ from sip2gw.backend.sql.values import (
     list_value,
     moment_text,
     moment_value,
+    place_text,
     time_text,
     time_value,
 )
@@ -396,17 +397,26 @@ def load_payment(connection: Connection, payment_id: str) -> Payment | None:
 
 def payments(connection: Connection, **wanted: Unpack[PaymentFilters]) -> Iterator[Payment]:
     """The payments in the half-open time span, oldest first."""
+    patron = wanted.get("patron")
     values = {
+        # Before `since`: that is where SQLite begins in the index.
+        "after": place_text(wanted.get("after")),
         "since": moment_text(wanted.get("since")),
         "until": moment_text(wanted.get("until")),
         "terminal": wanted.get("terminal"),
         "status": wanted.get("status"),
+        "patron": None if patron is None else (patron,) * 3,
     }
-    return _select(connection, values)
+    return _select(connection, values, wanted.get("limit"))
 
 
-def _select(connection: Connection, wanted: Mapping[str, str | None]) -> Iterator[Payment]:
-    statement, values = queries.filtered(queries.PAYMENTS, queries.PAYMENT_FILTERS, wanted)
+def _select(
+    connection: Connection, wanted: Mapping[str, queries.Wanted | None], limit: int | None = None
+) -> Iterator[Payment]:
+    chosen = queries.PAYMENTS if limit is None else queries.FIRST_PAYMENTS
+    statement, values = queries.filtered(chosen, queries.PAYMENT_FILTERS, wanted)
+    if limit is not None:
+        values = (*values, limit)
     for _, rows in groupby(connection.execute(statement, values), itemgetter(0)):
         yield payment_of(list(rows))
 

@@ -134,12 +134,13 @@ LISTED = fill(
            COALESCE(p.key, ''), p.content, p.key_expires, p.card, p.status,
            EXISTS (SELECT 1 FROM payment_share a JOIN payment r ON {again}
                    WHERE a.payment_id = p.id)
-    FROM payment p WHERE EXISTS
-        (SELECT 1 FROM payment_share s WHERE s.payment_id = p.id
-         AND (p.status = 'unknown' OR s.settled >= ?))
+    FROM (SELECT s.payment_id AS id, MAX(s.settled) AS settled
+          FROM payment_share s GROUP BY s.payment_id) o
+    JOIN payment p ON p.id = o.id WHERE p.status = 'unknown' OR o.settled >= ?
     ORDER BY p.time, p.id""",
     again=PAID_AGAIN,
 )
+"""Begins with the shares, of which most libraries have none."""
 SEEN = """
     SELECT state, owed_before, owed_after, proposal, settled, resolved, note FROM payment_share
     WHERE payment_id = ? AND sent IS NOT NULL

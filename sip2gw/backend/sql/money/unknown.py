@@ -36,6 +36,7 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
+from sip2gw.backend.sql.stubs import IDS_OF
 from sip2gw.backend.sql.values import (
     list_text,
     moment_value,
@@ -258,12 +259,16 @@ def spooled_payments(
     **wanted: Unpack[PaymentFilters],
 ) -> Iterator[Payment]:
     """Those of a spool that have no row of their own yet, as payments."""
-    since, until = wanted.get("since"), wanted.get("until")
+    since, until, after = wanted.get("since"), wanted.get("until"), wanted.get("after")
+    patron = wanted.get("patron")
+    whose = None if patron is None else {row[0] for row in connection.execute(IDS_OF, (patron,))}
     for known in spooled:
         if (
             isinstance(known, UnknownPayment)
             and (since is None or known.time >= since)
             and (until is None or known.time < until)
+            and (after is None or (known.time, known.id) > after)
+            and (whose is None or known.payer_id in whose)
             and wanted.get("terminal") in (None, known.terminal)
             and wanted.get("status") in (None, PaymentStatus.UNKNOWN)
             and connection.execute(queries.PAYMENT_STATUS, (known.id,)).fetchone() is None

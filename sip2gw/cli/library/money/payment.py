@@ -33,7 +33,6 @@ from sip2gw.staff.payments import (
     MORE,
     REFUSED_KEYS,
     PaymentJson,
-    concerns,
     find_payment,
     payment_json,
     refused_json,
@@ -80,14 +79,10 @@ def list_payments(
     settings = configured(config)
     first, end = read_since(since, settings.zone), read_until(until, settings.zone)
     with opened_store(settings) as store:
-        ids = None if patron is None else store.patron_ids(run(find_patron(store, patron)).id)
-        found = store.payments(terminal=terminal, since=first, until=end)
+        whose = None if patron is None else run(find_patron(store, patron)).id
+        found = store.payments(terminal=terminal, patron=whose, since=first, until=end)
         found = passing("--terminal", terminal, terminal_names(settings), found)
-        told = (
-            payment_json(entry, settings.zone)
-            for entry in found
-            if ids is None or concerns(entry, ids)
-        )
+        told = (payment_json(entry, settings.zone) for entry in found)
         write_listing(
             map(_in_one_row, told) if csv else told,
             _CSV_COLUMNS if csv else _COLUMNS,

@@ -6,10 +6,9 @@ from typing import Annotated
 
 from fastapi import Query
 
-from sip2gw.model.rights import AuditEntry
 from sip2gw.staff.audit import AuditJson, audit_json
 from sip2gw.web.api.moments import Since, Until, since_of, until_of
-from sip2gw.web.api.paging import Cursor, Limit, Page, page
+from sip2gw.web.api.paging import Cursor, Limit, Page, page, place_of, time_key
 from sip2gw.web.api.resource import Asks, Resources
 
 resources = Resources("audit")
@@ -31,9 +30,13 @@ def list_audit(
         patron=patron,
         since=since_of(since, asked.zone),
         until=until_of(until, asked.zone),
+        after=place_of(cursor),
+        limit=limit + 1,
     )
-    return page(found, limit, cursor, key=_key, told=lambda one: audit_json(one, asked.zone))
-
-
-def _key(entry: AuditEntry) -> tuple[str, str]:
-    return entry.act.time.isoformat(timespec="microseconds"), entry.id
+    return page(
+        found,
+        limit,
+        cursor,
+        key=lambda one: time_key(one.act.time, one.id),
+        told=lambda one: audit_json(one, asked.zone),
+    )

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from sip2gw.model import Payment
 from sip2gw.staff.members.patrons import find_patron
 from sip2gw.staff.payments import (
     PaymentJson,
     ShownPaymentJson,
-    concerns,
     find_payment,
     payment_json,
     shown_payment_json,
 )
 from sip2gw.web.api.editing import IfMatch, insist_on, show_etag
 from sip2gw.web.api.moments import Since, Until, since_of, until_of
-from sip2gw.web.api.paging import Cursor, Limit, Page, key_of, no_cursor, page
+from sip2gw.web.api.paging import Cursor, Limit, Page, page, place_of, time_key
 from sip2gw.web.api.resource import Asks, Resources
 
 resources = Resources("payments")
@@ -40,34 +37,22 @@ def list_payments(
     cursor: Cursor = None,
 ) -> Page[PaymentJson]:
     """List payments, oldest first. Undone payments are listed with that status."""
-    ids = None
-    if patron is not None:
-        ids = asked.store.patron_ids(asked.run(find_patron(asked.store, patron)).id)
-    first = since_of(since, asked.zone)
+    whose = None if patron is None else asked.run(find_patron(asked.store, patron)).id
     found = asked.store.payments(
-        terminal=terminal, since=_from(first, cursor), until=until_of(until, asked.zone)
+        terminal=terminal,
+        patron=whose,
+        since=since_of(since, asked.zone),
+        until=until_of(until, asked.zone),
+        after=place_of(cursor),
+        limit=limit + 1,
     )
     return page(
-        (one for one in found if ids is None or concerns(one, ids)),
+        found,
         limit,
         cursor,
-        key=_key,
+        key=lambda one: time_key(one.time, one.id),
         told=lambda one: payment_json(one, asked.zone),
     )
-
-
-def _key(payment: Payment) -> tuple[str, str]:
-    return payment.time.astimezone(UTC).isoformat(timespec="microseconds"), payment.id
-
-
-def _from(first: datetime | None, cursor: str | None) -> datetime | None:
-    """Where a page begins to read: not before the last payment that was shown."""
-    after = key_of(cursor)
-    try:
-        last = datetime.fromisoformat(after[0]).astimezone(UTC) if after else None
-    except (ValueError, OverflowError):
-        raise no_cursor() from None
-    return max(filter(None, (first, last)), default=None)
 
 
 @resources.get("/payments/{payment_id}", "payment show")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -11,13 +10,21 @@ from typing_extensions import TypedDict
 
 from sip2gw.control.messages import Decide, Decided
 from sip2gw.foundation.hashing import PIN_CHARACTERS_MAX
-from sip2gw.model import AccessRow
 from sip2gw.monitoring.telemetry import Redactor
 from sip2gw.policy.hours.stays import Stay
 from sip2gw.staff.entrance import doors
 from sip2gw.staff.entrance.doors import DecisionJson, HourJson, RevealJson, StayJson
 from sip2gw.web.api.moments import Since, Until, since_of, until_of
-from sip2gw.web.api.paging import Cursor, Key, Limit, Page, cursor_of, key_of, no_cursor, page
+from sip2gw.web.api.paging import (
+    Cursor,
+    Key,
+    Limit,
+    Page,
+    cursor_of,
+    page,
+    place_of,
+    time_key,
+)
 from sip2gw.web.api.problems import ProblemError
 from sip2gw.web.api.resource import Asks, Resources
 from sip2gw.web.api.resources.entrance.branches import branch_of
@@ -106,30 +113,15 @@ def list_decisions(
         patron=asked.run(doors.patron_in_log(asked.store, patron, None)),
         since=since_of(since, asked.zone),
         until=until_of(until, asked.zone),
-        before=_before(cursor),
+        before=place_of(cursor),
         limit=limit + 1,
     )
     redactor = Redactor(asked.store.pin_secret)
     shown = found[-limit:]
     return {
         "items": [doors.decision_json(row, asked.zone, redactor) for row in shown],
-        "next": cursor_of(_key(shown[0])) if len(found) > limit else None,
+        "next": cursor_of(time_key(shown[0].time, shown[0].id)) if len(found) > limit else None,
     }
-
-
-def _key(row: AccessRow) -> Key:
-    return row.time.isoformat(timespec="microseconds"), row.id
-
-
-def _before(cursor: str | None) -> tuple[datetime, str] | None:
-    key = key_of(cursor)
-    if key is None:
-        return None
-    try:
-        time, row_id = key
-        return datetime.fromisoformat(time).astimezone(UTC), row_id
-    except (ValueError, OverflowError):
-        raise no_cursor() from None
 
 
 @resources.get("/door/stats", "door stats")
