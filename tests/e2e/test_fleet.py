@@ -159,10 +159,10 @@ async def test_a_worker_that_crashes_or_stands_still_is_replaced(gateway):
             kiosks[login] = await gateway.terminal(login)
         assert (await kiosks[login].ask(ask_63("1001"))).startswith("64")
     await becomes(gateway, answered, 8)
-    await becomes(gateway, 'sip2gw_worker_restarts_total{reason="crashed"}', 1)
+    await becomes(gateway, 'sip2gw_worker_restarts_total{reason="crash"}', 1)
     await becomes(gateway, "sip2gw_workers", 2)
     ended = await gateway.logged("worker_ended")
-    assert (ended["worker"], ended["reason"], ended["status"]) == (1, "crashed", -9)
+    assert (ended["worker"], ended["reason"], ended["status"]) == (1, "crash", -9)
     # Its place is free again: the next one goes where there are fewer.
     late = [await gateway.terminal(f"k{number}") for number in range(4, 8)]
     await gateway.logged("login", 10)

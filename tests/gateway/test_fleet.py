@@ -85,11 +85,11 @@ async def test_those_of_a_worker_that_ends_are_free_and_it_is_replaced(house):
     ended.end(-11)
     await house.serves(1, ended)
     assert house.counted == (2, 2, 2)
-    assert house.metrics.worker_restarts == {"crashed": 1}
+    assert house.metrics.worker_restarts == {"crash": 1}
     house.arrive(2)
     await house.until(lambda: house.lines() == [2, 2])
     (line,) = house.logged("worker_ended")
-    assert (line["worker"], line["reason"], line["status"]) == (1, "crashed", -11)
+    assert (line["worker"], line["reason"], line["status"]) == (1, "crash", -11)
 
 
 async def test_it_is_replaced_again_and_again_ever_more_slowly(house):
@@ -99,7 +99,7 @@ async def test_it_is_replaced_again_and_again_ever_more_slowly(house):
         before = house.workers.get(1)
         await house.until(lambda: house.workers.get(1) is not before)  # noqa: B023
         house.workers[1].end(1)
-    await house.until(lambda: house.metrics.worker_restarts["crashed"] == 4)
+    await house.until(lambda: house.metrics.worker_restarts["crash"] == 4)
     pauses = [line["again_in_s"] for line in house.logged("worker_ended")]
     assert pauses == [0.001, 0.002, 0.004, 0.008]
 
@@ -107,7 +107,7 @@ async def test_it_is_replaced_again_and_again_ever_more_slowly(house):
 async def test_without_a_descriptor_for_one_it_is_tried_again(house):
     house.starting = OSError(24, "Too many open files")
     house.team.begin([0])
-    await house.until(lambda: house.metrics.worker_restarts["crashed"] == 2)
+    await house.until(lambda: house.metrics.worker_restarts["crash"] == 2)
     assert house.team.failed.is_set()  # nobody has ever served
     house.starting = None
     await house.serves(0)

@@ -303,7 +303,7 @@ class PrivacySection(Section):
         "Days for which `outbox list` lists a notice that was sent or given up.",
     )
     audit_days: int = _days(
-        365,
+        730,
         "Days for which the audit log knows who read or changed what about whom.",
         least=1,
     )

@@ -191,7 +191,7 @@ class Team:
             self._leave(member)
             if self._stopping.is_set():
                 return
-            reason = member.why_killed or "crashed"
+            reason = member.why_killed or "crash"
             failures = 1 if self._monotonic() - began >= LIVED_S else failures + 1
             pause = restart_after(failures)
             self._log.events.error(
