@@ -221,6 +221,8 @@ class CirculationOrder(Struct):
     it is refused (B57, C106)."""
     unknown_card: str = ""
     """The card as scanned if nobody has it: how else would that person find the item?"""
+    unknown_item: str = ""
+    """The item as it may be shown if there is none of that number; empty: as it is."""
     with_borrower: bool = False
     """Whether the facts must hold who has the item on loan."""
     borrowed_since: datetime | None = None

@@ -47,6 +47,22 @@ def redact_frame(frame: bytes) -> bytes:
     return (head + "|".join(parts)).encode("latin-1") + frame[len(trailer.body) :]
 
 
+def without_swallowed(text: str, message: Message) -> str:
+    """`text`, a value of `message`, without a secret that it may have swallowed (B16).
+
+    A terminal that forgets a `|`, or uses another delimiter, leaves a PIN or password in the value
+    before, and the field of its own is missing. So what follows the tag of a sensitive field that
+    `message` could have and lacks is masked. That may be the rest of a receipt number with such
+    letters in it.
+    """
+    for placement in layout_of(type(message)).tagged:
+        tag, value = placement.place.tag, getattr(message, placement.attribute)
+        if placement.place.sensitive and value is None:
+            head, found, swallowed = text.partition(tag)
+            text = head + found + (MASK if swallowed else "")
+    return text
+
+
 def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> list[str]:
     """Readable lines for `frame`: its name, then every field with its label and value.
 

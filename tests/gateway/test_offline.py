@@ -72,6 +72,28 @@ async def test_two_unknown_cards_with_one_item_are_two_entries(desk):
     assert sorted(card for *_, card, _, _ in reviews(desk)) == ["4711", "4712"]
 
 
+@pytest.mark.parametrize(
+    ("request_line", "item", "card"),
+    [
+        # The `|` before AD, or AC, is missing.
+        (f"11NY{STAMP}{BLANK}AOHUB|AA4711AD9177|ABFREE1|AC|", "FREE1", "4711AD***"),
+        (f"11NY{STAMP}{BLANK}AOHUB|AA1004|ABNO1AD9177|AC|", "NO1AD***", "1004"),
+        (f"09Y{STAMP}{STAMP}APX|AOHUB|ABNO1AC9177|", "NO1AC***", ""),
+        # There is such an item, so its number is no secret.
+        (f"09Y{STAMP}{STAMP}APX|AOHUB|ABFREE1|", "FREE1", ""),
+    ],
+)
+async def test_b16_a_secret_that_another_field_has_swallowed_is_not_listed(
+    desk, request_line, item, card
+):
+    kiosk = await desk.terminal("kiosk-1")
+    await kiosk.ask(request_line)
+    assert [(entry.item, entry.patron) for entry in desk.store.reviews()] == [(item, card)]
+    with desk.store.snapshot() as connection:
+        for table in ("review", "circulation"):
+            assert "9177" not in str(connection.execute(f"SELECT * FROM {table}").fetchall())
+
+
 async def test_without_a_date_nothing_is_believed(desk):
     kiosk = await desk.terminal("kiosk-1")
     undated = ask_11("FREE1", "1004", "1004", flags="NY", stamp=BLANK)

@@ -131,6 +131,40 @@ async def test_no_pin_is_kept_anywhere(gateway):
     assert "SECRET" not in str(gateway.logged())
 
 
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        # The `|` after BV is missing, and with it AD itself.
+        ("BV1.00AD9177|AOHUB|AA1004|AC|BKK1|", ("1004", "1.00AD***", "K1")),
+        ("BV1.00|AOHUB|AA1004AD9177|AC|BKK1|", ("1004AD***", "1.00", "K1")),
+        ("BV99.00|AOHUB|AA4711|AC|BKK1AD9177|", ("4711", "99.00", "K1AD***")),
+        ("BV1.00|AOHUB|AA4711AC9177|AD1004|BKK1|", ("4711AC***", "1.00", "K1")),
+        # Another delimiter.
+        ("BV1.00^AOHUB^AA1004^AC^AD9177^BKK1^", ("", "1.00^AOHUB^AA1004^AC***", "")),
+        # AC and AD are there, so what looks like them is a receipt number.
+        ("BV99.00|AOHUB|AA4711|AC|AD1004|BKAD-ACE-1|", ("4711", "99.00", "AD-ACE-1")),
+    ],
+)
+async def test_b16_a_secret_that_another_field_has_swallowed_is_kept_nowhere(gateway, fields, kept):
+    pay = await gateway.terminal("pay-1")
+    await pay.ask(f"37{STAMP}0100EUR{fields}")
+    assert [(payer, amount, bk) for payer, amount, _, _, bk, _ in listed(gateway)] == [kept]
+    with gateway.store.snapshot() as connection:
+        rows = connection.execute("SELECT * FROM refused_payment").fetchall()
+    (line,) = [line for line in gateway.logged() if line["event"] == "payment_refused"]
+    assert "9177" not in str(rows) + str(line)
+
+
+@pytest.mark.parametrize("fields", ["BV1.00^AA1004^BKK1^", "BV|AA1004|"])
+async def test_b16_the_log_does_not_repeat_an_amount_that_cannot_be_read(gateway, fields):
+    """With another delimiter it has the card number in it, which is no secret for staff."""
+    pay = await gateway.terminal("pay-1")
+    await pay.ask(f"37{STAMP}0100EUR{fields}")
+    (line,) = [line for line in gateway.logged() if line["event"] == "payment_refused"]
+    assert line["amount"] == "unreadable"
+    assert "1004" not in str(line)
+
+
 async def test_the_log_has_it_at_once_with_a_pseudonym(gateway):
     pay = await gateway.terminal("pay-1")
     await pay.ask(ask_37("1004", "99.00", pin="1004", bk="K1"))

@@ -15,6 +15,7 @@ from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim, judge_claim
 from sip2gw.policy.moments import END_OF_DAY
 from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
+from sip2gw.protocol.describe import without_swallowed
 from sip2gw.protocol.messages import Checkin, Checkout, Renew
 from sip2gw.protocol.timestamps import read_timestamp, write_timestamp
 from sip2gw.texts import format_day, format_money
@@ -100,6 +101,7 @@ def order_for(
     """The order for what `request` asks to do with the item, or claims has been done."""
     record = presented.record if presented is not None else None
     unknown_card = kept(presented.number) if presented is not None and record is None else ""
+    unknown_card = without_swallowed(unknown_card, request)
     now = session.now()
     return CirculationOrder(
         code=code,
@@ -112,6 +114,7 @@ def order_for(
         key_expires=now + KEY_KEPT,
         claim=claim,
         unknown_card=unknown_card,
+        unknown_item=without_swallowed(item_id, request),
         keeps_history=session.terminal.circulation.loan_history is not None,
     )
 

@@ -14,6 +14,7 @@ from sip2gw.backend.sql.desk import support
 from sip2gw.backend.sql.values import moment_value, time_text, time_value
 from sip2gw.model.items import Review, ReviewKind
 from sip2gw.model.support import AutomaticCategory, SupportStatus
+from sip2gw.policy.reasons import CirculationReason
 
 _ID_DIGITS = 16
 
@@ -26,16 +27,18 @@ def review_row(
     position: int = 0,
 ) -> tuple[Any, ...]:
     """The row of `writes.ADD_REVIEW` for the result of `order`, at this position of its item."""
+    said = tuple(reasons)
+    is_unknown = CirculationReason.UNKNOWN_ITEM in said
     return (
         _id_of(order, position),
         time_text(order.now),
         kind.value,
         order.terminal,
         order.code,
-        order.item_id,
+        (order.unknown_item if is_unknown else "") or order.item_id,
         order.patron_id or order.unknown_card,
         outcome,
-        " ".join(reasons),
+        " ".join(said),
     )
 
 
