@@ -36,15 +36,23 @@ def redact_frame(frame: bytes) -> bytes:
     Whatever follows the letters AC, AD, CN or CO is masked wherever they appear, so that a lost
     delimiter or a mangled command cannot reveal a password. Capitals in a text may be masked by
     mistake. At the beginning of a field small letters count too, and characters other than letters
-    and digits before or between the two are ignored.
+    and digits before or between the two are ignored. With a secret its checksum is masked, which
+    reveals the sum of a PIN's digits.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
     text = trailer.body.decode("latin-1")
+    head, parts = "", []
     if message is None:
-        return "|".join(_masked_parts(text)).encode("latin-1") + frame[len(trailer.body) :]
-    head, parts = _masked(text, layout_of(message))
-    return (head + "|".join(parts)).encode("latin-1") + frame[len(trailer.body) :]
+        parts = _masked_parts(text)
+    else:
+        head, parts = _masked(text, layout_of(message))
+    shown = head + "|".join(parts)
+    rest = frame[len(trailer.body) :]
+    if shown != text and trailer.has_checksum:
+        begin, _, end = rest.partition(b"AZ" + trailer.digits)
+        rest = begin + b"AZ" + MASK.encode() + end
+    return shown.encode("latin-1") + rest
 
 
 def without_swallowed(text: str, message: Message) -> str:
@@ -67,11 +75,11 @@ def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> lis
     """Readable lines for `frame`: its name, then every field with its label and value.
 
     Each line also says what is wrong: a fixed block of another width, a field of the wrong length
-    or out of place, a missing one, a bad checksum. Sensitive values are `***` as in `redact_frame`.
-    With `wary` you see less. The value of a field that is unknown, repeated, or not of this message
-    is hidden, because it may be a secret with a wrong tag. So is the checksum of a frame in which
-    anything is masked, because it reveals the sum of a PIN's digits. A secret under a valid tag
-    with another meaning cannot be recognised. Any bytes give some lines; nothing raises.
+    or out of place, a missing one, a bad checksum. Sensitive values are `***` as in `redact_frame`,
+    and so is the checksum of a frame that has any. With `wary` you see less. The value of a field
+    that is unknown, repeated, or not of this message is hidden, because it may be a secret with a
+    wrong tag. A secret under a valid tag with another meaning cannot be recognised. Any bytes give
+    some lines; nothing raises.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
@@ -80,7 +88,7 @@ def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> lis
     else:
         fields = _field_lines(trailer.body, message, wire, wary)
         lines = [f"{message.code} {title(message)}", *fields]
-    is_hidden = wary and any(MASK in line for line in lines)
+    is_hidden = any(MASK in line for line in lines)
     return lines + _trailer_lines(trailer, wire, is_hidden)
 
 

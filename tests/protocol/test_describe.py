@@ -28,9 +28,30 @@ def test_a_request_in_words() -> None:
         "     hidden: ***",
         "  GL badge (Wise extension) (not of this message): a",
         "  AY sequence number: 1",
-        "  AZ checksum: 0000 (wrong, should be EF1C)",
+        "  AZ checksum: *** (wrong)",
     ]
-    assert redact_frame(frame) == HEAD_23 + b"AOHUB|AA2100|AC***|AD***|***|GLa|AY1AZ0000"
+    assert redact_frame(frame) == HEAD_23 + b"AOHUB|AA2100|AC***|AD***|***|GLa|AY1AZ***"
+
+
+@pytest.mark.parametrize("wary", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "digits", "told"),
+    [
+        (b"AOHUB|AA2100|", b"F6BD", "F6BD (right)"),
+        (b"AOHUB|AA2100|", b"0000", "0000 (wrong, should be F6BD)"),
+        # It would tell the sum of the PIN's digits, also where it only says what would be right.
+        (b"AOHUB|AA2100|AD1001|", b"F4FA", "*** (right)"),
+        (b"AOHUB|AA2100|AD1001|", b"0000", "*** (wrong)"),
+        (b"AOHUB|AA2100|ADAZF2F2|", b"0000", "*** (wrong)"),
+    ],
+)
+def test_b16_a_checksum_over_a_secret_is_masked(
+    fields: bytes, digits: bytes, told: str, wary: bool
+) -> None:
+    frame = HEAD_23 + fields + b"AY1AZ" + digits
+    assert describe_frame(frame, WIRE, wary=wary)[-1] == f"  AZ checksum: {told}"
+    shown_digits = told.partition(" ")[0].encode()
+    assert redact_frame(frame).endswith(b"|AY1AZ" + shown_digits)
 
 
 def test_b55_a_tag_is_called_what_it_is_in_its_message() -> None:
