@@ -132,6 +132,23 @@ async def test_what_did_not_arrive_is_found_not_booked_and_may_be_paid_again(tmp
         assert books_agree(gateway, library)
 
 
+async def test_b75_what_they_book_late_does_not_go_up_a_second_time(tmp_path):
+    """The 37 waits there, say for a lock, longer than it takes until we look."""
+    async with before(tmp_path, "silent") as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        assert NOT_SURE in await asked(gateway, till, pay())
+        gateway.clock.advance(30)
+        await until(lambda: reconciled(gateway)[0][2] is not None)
+        assert reconciled(gateway) == [("unknown", 500, 500, "not-booked")]
+        assert NOT_SURE in await (await gateway.terminal("till-1")).ask(pay())
+        del library.answer.owed[b"1001"][b"1"]  # 2.00: now it is booked
+        gateway.clock.advance(60)
+        await until(lambda: listed(gateway)[0][0] == "booked")
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        assert len(went_up(library)) == 1
+
+
 @pytest.mark.parametrize(
     ("moved", "after"),
     [

@@ -23,7 +23,7 @@ from sip2gw.policy.upstream.payments import (
     verdict_of,
 )
 
-SOON = timedelta(minutes=1)
+SOON = timedelta(minutes=2)
 BEFORE = Debts(500, (("1", 200), ("2", 300)))
 
 
@@ -199,6 +199,17 @@ def test_only_with_some_shares_a_list_is_kept():
 )
 def test_only_what_is_certain_is_settled(share, after, verdict):
     assert verdict_of(share, after, alone=True, late=SOON) == verdict
+
+
+@pytest.mark.parametrize(
+    ("late_s", "verdict"), [(30, None), (89.9, None), (90, Verdict.NOT_BOOKED)]
+)
+def test_b75_what_has_not_moved_yet_may_be_waiting_there(late_s, verdict):
+    """For a lock of their database: so the same receipt number must not go up again yet."""
+    late = timedelta(seconds=late_s)
+    assert verdict_of(paid(), BEFORE, alone=True, late=late) is verdict
+    booked = Debts(300, (("2", 300),))
+    assert verdict_of(paid(), booked, alone=True, late=late) is Verdict.BOOKED
 
 
 def test_what_may_have_another_cause_is_not_certain():

@@ -22,8 +22,9 @@ profile = "alone"
 branch = "MAIN"
 password = "pw"
 """
-LATER = 30
-"""After so long a 37 that was not answered is looked at, whoever sent it."""
+LATER = 90
+"""After so long a 37 that was not answered is looked at, whoever sent it, and one of which nothing
+has moved counts as not booked."""
 NOT_SURE = "AFWe are not sure"
 
 

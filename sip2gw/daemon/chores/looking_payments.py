@@ -38,8 +38,8 @@ from sip2gw.shared.payments import Payments
 LOOKS_MAX = 50
 """In one go; the others follow in the next."""
 DEAD_AFTER = timedelta(seconds=30)
-"""So long after it went up a share is looked at, whoever sent it: that gateway may have died, and
-a library system that is merely slow has booked it by then (C156)."""
+"""So long after it went up a share is looked at, whoever sent it: that gateway may have died
+(C156). If it is not booked then, it may be later (`UNDONE_AFTER`)."""
 LATE = 3
 """No less than so many times the account's time-out."""
 LONGEST_WAIT_S = 60.0

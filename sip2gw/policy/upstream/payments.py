@@ -23,6 +23,10 @@ Split = Literal["sum", "lines"]
 CERTAIN_FOR = timedelta(minutes=10)
 """So long after a 37 a difference is taken for its effect; later it may have other causes."""
 
+UNDONE_AFTER = timedelta(seconds=90)
+"""So long after a 37 nothing has moved because it was not booked. Before that it may be waiting
+there, for a lock above all: MySQL gives up after 50 s, and most programs after a minute."""
+
 LISTED_MAX = 50
 """With so many shares a list of fees is kept. More seldom go up in the time of one request, and a
 list of thousands for each of thousands would fill the memory."""
@@ -199,8 +203,10 @@ def verdict_of(share: Share, after: Debts, *, alone: bool, late: timedelta) -> V
         alone: whether nothing else went up that may have moved them.
         late: how long ago it went up.
     """
-    is_certain = alone and late <= CERTAIN_FOR
-    return likely_verdict(share, after) if is_certain and _are_complete(share, after) else None
+    if not (alone and late <= CERTAIN_FOR and _are_complete(share, after)):
+        return None
+    likely = likely_verdict(share, after)
+    return None if likely is Verdict.NOT_BOOKED and late < UNDONE_AFTER else likely
 
 
 def likely_verdict(share: Share, after: Debts) -> Verdict | None:
