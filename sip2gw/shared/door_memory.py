@@ -6,7 +6,7 @@ In memory only, and bounded. A restart forgets it, and another gateway does not 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -91,18 +91,6 @@ class Passages:
         if now_s - lead.at_s < window_s and self.goes_on(terminal, lead.card, now_s, window_s):
             return lead
         return lead if self.goes_on(terminal, card, now_s, window_s) else None
-
-    def begun_since(self, since_s: float) -> Iterator[tuple[str, str, float]]:
-        """Door, card and time of the passages that began at `since_s` or later."""
-        for (terminal, card), at_s in (self._earlier | self._begun).items():
-            if at_s >= since_s:
-                yield terminal, card, at_s
-
-    def led_since(self, since_s: float) -> Iterator[tuple[str, str, Lead]]:
-        """Door, child and head of those led at `since_s` or later."""
-        for (terminal, child), lead in (self._led_earlier | self._led).items():
-            if lead.at_s >= since_s:
-                yield terminal, child, lead
 
 
 class Snapshot(Protocol):

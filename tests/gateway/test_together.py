@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from harness import HANGS_S, NOON
 from together import World, at_once
@@ -15,14 +16,14 @@ from sip2gw.model import Block, BlockType, Card, FailedPins, PatronRecord
 from sip2gw.shared.callers import JUDGED_AT_ONCE_MAX
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Lead
 from sip2gw.shared.pin_guesses import TerminalLimit
-from sip2gw.shared.together import sealing
+from sip2gw.shared.together import lately, sealing
+from sip2gw.shared.together.doors import passages_changed
 from sip2gw.shared.together.messages import (
     Admitted,
     Answered,
     Asked,
     KnownPatron,
     LoginFailed,
-    PassageBegan,
     Refused,
     Replace,
     Seen,
@@ -749,7 +750,34 @@ class TestDoors:
         worker.state.passages.begins("door-1", "1001", 100.0, 5.0)
         worker.state.passages.begins("door-1", "1001", 101.0, 5.0)
         await world.quiet()
-        assert worker.up.said == [PassageBegan("door-1", "1001", 100.0)]
+        assert worker.up.said == [passages_changed([(("door-1", "1001"), 100.0)])]
+
+    async def test_passages_are_one_message_for_all_until_something_else_is_said(self):
+        world = World()
+        first, second = world.workers
+        first.state.passages.begins("door-1", "1001", 100.0, 5.0)
+        first.state.passages.begins("door-1", "1002", 101.0, 5.0)
+        first.state.passages.end("door-1", "1001")
+        first.state.admissions.remember("door-1", "1001", ANNA, 102.0)
+        first.state.passages.begins("door-1", "1001", 103.0, 5.0)
+        await world.quiet()
+        before, admitted, after = first.up.said
+        one, two = ("door-1", "1001"), ("door-1", "1002")
+        assert before == passages_changed([(one, 100.0), (two, 101.0), (one, None)])
+        assert isinstance(admitted, Admitted)
+        assert after == passages_changed([(one, 103.0)])
+        assert second.down.said == first.up.said
+        assert not second.state.passages.goes_on("door-1", "1001", 108.0, 5.0)
+        assert second.state.passages.goes_on("door-1", "1001", 107.9, 5.0)
+
+    async def test_of_passages_that_cross_each_other_the_later_one_counts(self):
+        world = World()
+        first, second = world.workers
+        first.state.passages.begins("door-1", "1001", 100.0, 5.0)
+        second.state.passages.begins("door-1", "1001", 101.0, 5.0)
+        await world.quiet()
+        for worker in world.workers:
+            assert worker.state.passages.goes_on("door-1", "1001", 105.9, 5.0)
 
     async def test_no_packet_is_too_long_for_a_link(self):
         world = World()
@@ -764,6 +792,19 @@ class TestDoors:
         await world.quiet()
         assert len(world.workers[1].state.admissions.patrons()) == 500
 
+    async def test_nor_is_a_message_of_many_passages(self):
+        world = World()
+        first, second = world.workers
+        cards = [f"{number:0500}" for number in range(301)]
+        for card in cards:
+            first.state.passages.begins("door-1", card, 100.0, 5.0)
+        await turns()
+        assert len(first.up.under_way) == 4
+        assert max(len(data) for _, data in first.up.under_way) < MESSAGE_BYTES_MAX - 8
+        await world.quiet()
+        goes_on = second.state.passages.goes_on
+        assert all(goes_on("door-1", card, 101.0, 5.0) for card in cards)
+
     async def test_a_question_comes_after_what_was_said_before(self):
         world = World(1)
         (worker,) = world.workers
@@ -777,7 +818,7 @@ class TestDoors:
     async def test_an_answer_comes_after_what_was_said_before(self):
         world = World()
         first, second = world.workers
-        told = Told([PassageBegan("door-1", "1001", 100.0)])
+        told = Told([passages_changed([(("door-1", "1001"), 100.0)])])
         world.together.receive(first.side, told)
         answer: Any = world.together.receive(second.side, Asked(LoginFailed("a", 1.0)))
         assert await answer == Answered(1.0)
@@ -955,7 +996,6 @@ class TestNewWorker:
         (first, _) = world.workers
         now_s = world.now_s
         first.state.passages.begins("door-1", "1001", now_s, 5.0)
-        first.state.passages.begins("door-1", "1003", now_s - 4000, 5.0)
         first.state.passages.lead("door-1", ["1002"], Lead("1001", (), now_s))
         first.state.admissions.remember("door-1", "1009", ANNA, now_s)
         for patron_id in ("2001", "2002"):
@@ -972,7 +1012,6 @@ class TestNewWorker:
         new = world.more().state
         await world.quiet()
         assert new.passages.goes_on("door-1", "1001", now_s + 1, 5.0)
-        assert new.passages.begins("door-1", "1003", now_s + 1, 10_000)
         assert new.passages.lead_of("door-1", "1002", "1002", now_s + 1, 5.0)
         assert new.admissions.recall("door-1", "1009", now_s + 1, 60.0) == ANNA
         patron = new.admissions.known("1001")
@@ -984,9 +1023,35 @@ class TestNewWorker:
 
     async def test_it_hears_of_them_before_any_line_is_handed_to_it(self):
         world = World(1)
-        world.workers[0].state.passages.begins("door-1", "1001", 999.0, 5.0)
+        passages = world.workers[0].state.passages
+        passages.begins("door-1", "1001", 999.0, 5.0)
+        passages.lead("door-1", ["1002"], Lead("1001", (), 999.0))
         await world.quiet()
-        assert world.more().down.said == [PassageBegan("door-1", "1001", 999.0)]
+        passages.end("door-1", "1001")
+        await world.quiet()
+        assert world.more().down.said == world.workers[0].up.said
+
+    async def test_it_does_not_hear_of_passages_that_are_long_over(self):
+        world = World(1)
+        passages = world.workers[0].state.passages
+        passages.begins("door-1", "1001", world.now_s, 5.0)
+        await world.quiet()
+        world.now_s += lately.KEPT_S / 2
+        passages.begins("door-1", "1002", world.now_s, 5.0)
+        await world.quiet()
+        world.now_s += lately.KEPT_S / 2
+        assert world.more().down.said == world.workers[0].up.said[1:]
+
+    async def test_only_the_last_passages_are_kept_for_it(self, monkeypatch):
+        world = World(1)
+        worker = world.workers[0]
+        monkeypatch.setattr(lately, "KEPT_BYTES_MAX", 120)
+        for card in range(6):
+            worker.state.passages.begins("door-1", f"{card:010}", 999.0, 5.0)
+            await world.quiet()
+        newest = len(msgspec.msgpack.encode(worker.up.said[-1]))
+        kept = world.more().down.said
+        assert kept == worker.up.said[-(120 // newest) :]
 
     async def test_what_changes_meanwhile_is_told_as_well(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.parent.PATRONS_PER_TURN", 1)

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import msgspec
+
 from sip2gw.model import PatronRecord
 from sip2gw.shared.door_memory import AdmissionsOf, AdmittedPatron, Lead, Passages, Snapshot
 from sip2gw.shared.together.courier import Courier
@@ -13,8 +15,7 @@ from sip2gw.shared.together.messages import (
     Admitted,
     KnownPatron,
     Led,
-    PassageBegan,
-    PassagesEnded,
+    PassagesChanged,
     PinSeen,
     Refused,
     Seen,
@@ -27,23 +28,18 @@ REFUSED_MAX = 1_000
 R = TypeVar("R", bound=Snapshot)
 
 
-class ToldPassages(Passages):
-    """Passages, as they are told by others."""
+PassageChange = tuple[tuple[str, str], float | None]
+"""A door and a card, and when it was admitted there; None: its passage is over."""
 
-    def take_began(self, told: PassageBegan) -> None:
-        """A card was admitted."""
-        super().begins(told.terminal, told.card, told.at_s, 0)
-
-    def take_ended(self, told: PassagesEnded) -> None:
-        """Its passage there is over."""
-        super().end(told.terminal, told.card)
-
-    def take_led(self, told: Led) -> None:
-        """A head of family was admitted."""
-        super().lead(told.terminal, told.children, Lead(told.card, tuple(told.badges), told.at_s))
+_changes = msgspec.msgpack.Decoder(list[PassageChange]).decode
 
 
-class JointPassages(ToldPassages):
+def passages_changed(changes: list[PassageChange]) -> PassagesChanged:
+    """The message for all of these, in the order in which they happened."""
+    return PassagesChanged(msgspec.msgpack.encode(changes))
+
+
+class JointPassages(Passages):
     """A worker's; the others hear of each, within moments."""
 
     def __init__(self, courier: Courier) -> None:
@@ -54,15 +50,18 @@ class JointPassages(ToldPassages):
         """See `Passages`."""
         begins = super().begins(terminal, card, now_s, window_s)
         if begins:
-            self._courier.tell(PassageBegan(terminal, card, now_s), can_wait=True)
+            self._tell_change(((terminal, card), now_s))
         return begins
 
     def end(self, terminal: str, card: str) -> bool:
         """See `Passages`."""
         was_known = super().end(terminal, card)
         if was_known:
-            self._courier.tell(PassagesEnded(terminal, card), can_wait=True)
+            self._tell_change(((terminal, card), None))
         return was_known
+
+    def _tell_change(self, change: PassageChange) -> None:
+        self._courier.add(passages_changed, change)
 
     def lead(self, terminal: str, children: Iterable[str], lead: Lead) -> None:
         """See `Passages`."""
@@ -70,6 +69,19 @@ class JointPassages(ToldPassages):
         super().lead(terminal, led, lead)
         told = Led(terminal, led, lead.card, list(lead.badges), lead.at_s)
         self._courier.tell(told, can_wait=True)
+
+    def take_changed(self, told: PassagesChanged) -> None:
+        """Passages have begun or ended elsewhere."""
+        begins, end = super().begins, super().end
+        for (terminal, card), at_s in _changes(told.changes):
+            if at_s is None:
+                end(terminal, card)
+            else:
+                begins(terminal, card, at_s, 0)
+
+    def take_led(self, told: Led) -> None:
+        """A head of family was admitted elsewhere."""
+        super().lead(told.terminal, told.children, Lead(told.card, tuple(told.badges), told.at_s))
 
 
 class ToldAdmissions(AdmissionsOf[R]):
