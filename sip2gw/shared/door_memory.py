@@ -140,11 +140,15 @@ class AdmissionsOf(Generic[R]):
         if admitted is None:
             admitted = self._patrons[record.id] = AdmittedPatron(record)
         admitted.record, admitted.wrong_pins = record, 0
-        admitted.times_s[terminal, card] = now_s
-        self._holders[card] = record.id
-        self._patrons.move_to_end(record.id)
+        self._admit(admitted, terminal, card, now_s)
         if len(self._patrons) > PATRONS_MAX:
             self._drop(next(iter(self._patrons)))
+
+    def _admit(self, admitted: AdmittedPatron[R], terminal: str, card: str, at_s: float) -> None:
+        patron_id = admitted.record.id
+        admitted.times_s[terminal, card] = at_s
+        self._holders[card] = patron_id
+        self._patrons.move_to_end(patron_id)
 
     def see(self, record: R, *, right: bool | None = None) -> None:
         """This is what is known of a patron now; `right` says what a presented PIN was worth."""

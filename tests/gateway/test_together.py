@@ -20,6 +20,7 @@ from sip2gw.shared.together import lately, sealing
 from sip2gw.shared.together.doors import passages_changed
 from sip2gw.shared.together.messages import (
     Admitted,
+    AdmittedAgain,
     Answered,
     Asked,
     KnownPatron,
@@ -752,7 +753,7 @@ class TestDoors:
         await world.quiet()
         assert worker.up.said == [passages_changed([(("door-1", "1001"), 100.0)])]
 
-    async def test_passages_are_one_message_for_all_until_something_else_is_said(self):
+    async def test_passages_are_one_message_and_it_comes_last(self):
         world = World()
         first, second = world.workers
         first.state.passages.begins("door-1", "1001", 100.0, 5.0)
@@ -761,11 +762,11 @@ class TestDoors:
         first.state.admissions.remember("door-1", "1001", ANNA, 102.0)
         first.state.passages.begins("door-1", "1001", 103.0, 5.0)
         await world.quiet()
-        before, admitted, after = first.up.said
+        assert (first.up.packets, second.down.packets) == (1, 1)
+        admitted, passages = first.up.said
         one, two = ("door-1", "1001"), ("door-1", "1002")
-        assert before == passages_changed([(one, 100.0), (two, 101.0), (one, None)])
         assert isinstance(admitted, Admitted)
-        assert after == passages_changed([(one, 103.0)])
+        assert passages == passages_changed([(one, 100.0), (two, 101.0), (one, None), (one, 103.0)])
         assert second.down.said == first.up.said
         assert not second.state.passages.goes_on("door-1", "1001", 108.0, 5.0)
         assert second.state.passages.goes_on("door-1", "1001", 107.9, 5.0)
@@ -896,6 +897,43 @@ class TestDoors:
         await world.quiet()
         assert first.state.admissions.recall("door-2", "1001", 102.0, 60.0) == ANNA
 
+    async def test_admissions_with_no_other_news_are_one_message(self):
+        world = World()
+        first, second = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
+        await world.quiet()
+        first.state.admissions.remember("door-1", "1001", ANNA, 101.0)
+        first.state.admissions.remember("door-2", "1009", ANNA, 102.0)
+        await world.quiet()
+        again = [("1001", "door-1", "1001", 101.0), ("1001", "door-2", "1009", 102.0)]
+        assert first.up.said[1:] == [AdmittedAgain(again)]
+        recall = second.state.admissions.recall
+        assert recall("door-1", "1001", 161.0, 60.0) == ANNA
+        assert recall("door-1", "1001", 161.1, 60.0) is None
+        assert recall("door-2", "1009", 162.0, 60.0) == ANNA
+
+    async def test_admissions_can_wait(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.shared.together.courier.LINGER_S", 3600.0)
+        world = World()
+        first, second = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
+        await world.quiet()
+        assert not second.state.admissions.knows("1001")
+        first.state.admissions.see(BLOCKED)  # which cannot
+        await world.quiet()
+        assert second.state.admissions.holder("1001") == BLOCKED
+
+    async def test_an_admission_clears_wrong_pins_everywhere(self):
+        world = World()
+        first, second = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
+        first.state.admissions.see(ANNA, right=False)
+        await world.quiet()
+        second.state.admissions.remember("door-1", "1001", ANNA, 101.0)
+        await world.quiet()
+        known: list[Any] = [worker.state.admissions.known("1001") for worker in world.workers]
+        assert [one.wrong_pins for one in known] == [0, 0]
+
     async def test_of_two_records_under_way_the_later_one_counts(self):
         world = World()
         first, second = world.workers
@@ -924,13 +962,14 @@ class TestDoors:
         for worker in world.workers:
             assert worker.state.admissions.recall("door-2", "1001", world.now_s, 9) == BLOCKED
 
-    async def test_an_admission_under_way_does_not_undo_a_refusal(self):
+    @pytest.mark.parametrize("name", ["Ann", "Anna"])
+    async def test_an_admission_under_way_does_not_undo_a_refusal(self, name):
         world = World(3)
         first, second, _ = world.workers
         first.state.admissions.remember("door-1", "1001", ANNA, world.monotonic())
         await world.quiet()
-        renamed = PatronRecord("1001", "Ann", cards=ANNA.cards)
-        first.state.admissions.remember("door-1", "1001", renamed, world.monotonic())
+        perhaps_renamed = PatronRecord("1001", name, cards=ANNA.cards)
+        first.state.admissions.remember("door-1", "1001", perhaps_renamed, world.monotonic())
         second.state.admissions.forget("1001")
         await turns()
         world.choose = lambda ways: ways[-1]  # the refusal is heard of first
@@ -963,7 +1002,23 @@ class TestDoors:
         for at_s in (101.0, 100.0):
             told = KnownPatron("1001", 99.0, sealing.seal(ANNA), [("door-1", "1001", at_s)], 0)
             admissions.take_known(told)
-        assert admissions.known("1001").times_s == {("door-1", "1001"): 101.0}
+        for at_s in (103.0, 102.0):
+            admissions.take_admitted_again(AdmittedAgain([("1001", "door-2", "1009", at_s)]))
+        assert admissions.known("1001").times_s == {
+            ("door-1", "1001"): 101.0,
+            ("door-2", "1009"): 103.0,
+        }
+
+    async def test_an_admission_told_after_a_later_refusal_does_not_count(self):
+        admissions: Any = World(1).workers[0].state.admissions
+        admissions.remember("door-1", "1001", ANNA, 102.0)
+        admissions.take_refused(Refused("1001", 101.0))
+        again = [(patron_id, "door-2", patron_id, 101.0) for patron_id in ("1002", "1001")]
+        admissions.take_admitted_again(AdmittedAgain(again))
+        assert admissions.known("1001").times_s == {("door-1", "1001"): 102.0}
+        assert not admissions.knows("1002")
+        admissions.take_admitted_again(AdmittedAgain([*again, ("1001", "door-2", "1001", 103.0)]))
+        assert admissions.recall("door-2", "1001", 104.0, 60.0) == ANNA
 
     async def test_only_the_latest_refusals_are_kept(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.doors.REFUSED_MAX", 2)
@@ -985,6 +1040,11 @@ class TestDoors:
         assert first.state.admissions.holder("1001") == endless
         assert not second.state.admissions.knows("1001")
         assert Seen not in map(type, first.up.said)
+        told = len(first.up.said)
+        first.state.admissions.remember("door-1", "1001", PatronRecord("1001", "Eve" * 100), 9e9)
+        await world.quiet()
+        assert set(map(type, first.up.said[told:])) == {Refused}
+        assert not second.state.admissions.knows("1001")
 
 
 class TestNewWorker:
@@ -1001,6 +1061,7 @@ class TestNewWorker:
         for patron_id in ("2001", "2002"):
             other = PatronRecord(patron_id, "Bob")
             first.state.admissions.remember("door-1", patron_id, other, now_s)
+        first.state.admissions.remember("door-2", "1009", ANNA, now_s)
         first.state.admissions.see(ANNA, right=False)
         first.state.admissions.forget("2002")
         failing = asyncio.create_task(
@@ -1013,7 +1074,8 @@ class TestNewWorker:
         await world.quiet()
         assert new.passages.goes_on("door-1", "1001", now_s + 1, 5.0)
         assert new.passages.lead_of("door-1", "1002", "1002", now_s + 1, 5.0)
-        assert new.admissions.recall("door-1", "1009", now_s + 1, 60.0) == ANNA
+        for door in ("door-1", "door-2"):
+            assert new.admissions.recall(door, "1009", now_s + 1, 60.0) == ANNA
         patron = new.admissions.known("1001")
         assert patron is not None
         assert patron.wrong_pins == 1
@@ -1045,13 +1107,12 @@ class TestNewWorker:
     async def test_only_the_last_passages_are_kept_for_it(self, monkeypatch):
         world = World(1)
         worker = world.workers[0]
-        monkeypatch.setattr(lately, "KEPT_BYTES_MAX", 120)
         for card in range(6):
             worker.state.passages.begins("door-1", f"{card:010}", 999.0, 5.0)
             await world.quiet()
-        newest = len(msgspec.msgpack.encode(worker.up.said[-1]))
-        kept = world.more().down.said
-        assert kept == worker.up.said[-(120 // newest) :]
+            size = len(msgspec.msgpack.encode(worker.up.said[0]))
+            monkeypatch.setattr(lately, "KEPT_BYTES_MAX", 3 * size)
+        assert world.more().down.said == worker.up.said[-3:]
 
     async def test_what_changes_meanwhile_is_told_as_well(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.parent.PATRONS_PER_TURN", 1)

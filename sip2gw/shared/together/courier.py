@@ -34,12 +34,15 @@ class Wire(Protocol):
 
 
 class Courier:
-    """One side's way to the other. Everything arrives in the order in which it was said."""
+    """One side's way to the other.
+
+    Everything arrives in the order in which it was said, but what is added to a batch after it.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._batches: dict[Callable[..., Message], list[Any]] = {}
-        """What is to be said in one message of each kind."""
+        """What is to be said last, in one message of each kind."""
         self._gathered: list[msgspec.Raw] = []
         self._bytes = 0
         self._at_once = False
@@ -52,14 +55,14 @@ class Courier:
 
     def pass_on(self, message: msgspec.Raw, *, can_wait: bool = False) -> None:
         """The same with what is `written` already."""
-        self._close_batches()
         self._gather(message)
         self._leave(can_wait=can_wait)
 
     def add(self, kind: Callable[[list[T]], Message], one: T) -> None:
         """Say `one` within `LINGER_S`, in a message with all of its kind that come until then.
 
-        It costs much less than a message of its own, here and wherever it is passed on to.
+        That costs much less than a message for each, here and wherever it is passed on to. It comes
+        after what is told otherwise, even if that is said later.
         """
         batch = self._batches.get(kind)
         if batch is not None:

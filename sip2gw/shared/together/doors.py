@@ -13,6 +13,7 @@ from sip2gw.shared.door_memory import AdmissionsOf, AdmittedPatron, Lead, Passag
 from sip2gw.shared.together.courier import Courier
 from sip2gw.shared.together.messages import (
     Admitted,
+    AdmittedAgain,
     KnownPatron,
     Led,
     PassagesChanged,
@@ -102,6 +103,16 @@ class ToldAdmissions(AdmissionsOf[R]):
         door = (told.terminal, told.card, told.at_s)
         self._take(told.patron_id, told.at_s, told.record, [door])
 
+    def take_admitted_again(self, told: AdmittedAgain) -> None:
+        """Patrons were admitted; nothing else of them is news."""
+        for patron_id, terminal, card, at_s in told.admissions:
+            known = self._patrons.get(patron_id)
+            if known is None:
+                continue  # refused meanwhile; or only one worker knows, see `SEALED_BYTES_MAX`
+            told_s = known.times_s.get((terminal, card), 0)
+            if at_s > max(told_s, self._refused_s.get(patron_id, 0)):
+                self._admit(known, terminal, card, at_s)
+
     def take_seen(self, told: Seen) -> None:
         """This is known of a patron now."""
         self._take(told.patron_id, told.at_s, told.record, [])
@@ -165,14 +176,16 @@ class JointAdmissions(ToldAdmissions[PatronRecord]):
 
     def remember(self, terminal: str, card: str, record: PatronRecord, now_s: float) -> None:
         """See `Admissions`."""
-        is_news = self._is_news(record)
+        is_news = self._is_news(record) or self._patrons[record.id].wrong_pins
         super().remember(terminal, card, record, now_s)
-        data = b""
-        if is_news:
-            self._patrons[record.id].seen_s = now_s
-            data = self._sealed(record, now_s)
-        told = Admitted(record.id, terminal, card, now_s, data)
-        self._courier.tell(told, can_wait=not data)
+        if not is_news:
+            self._courier.add(AdmittedAgain, (record.id, terminal, card, now_s))
+            return
+        self._patrons[record.id].seen_s = now_s
+        data = self._sealed(record, now_s)
+        if data:
+            told = Admitted(record.id, terminal, card, now_s, data)
+            self._courier.tell(told, can_wait=True)
 
     def see(self, record: PatronRecord, *, right: bool | None = None) -> None:
         """See `Admissions`."""

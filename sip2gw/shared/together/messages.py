@@ -151,7 +151,14 @@ class Admitted(Message, frozen=True):
     card: str
     at_s: float
     record: bytes
-    """Sealed; empty: as told before."""
+    """Sealed."""
+
+
+class AdmittedAgain(Message, frozen=True):
+    """Patrons of whom everybody knows the same already were admitted; to the others (B40)."""
+
+    admissions: list[tuple[str, str, str, float]]
+    """Patron, door, card and time of each."""
 
 
 class Seen(Message, frozen=True):
@@ -204,6 +211,7 @@ Telling = (
     | PassagesChanged
     | Led
     | Admitted
+    | AdmittedAgain
     | Seen
     | PinSeen
     | Refused

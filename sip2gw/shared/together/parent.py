@@ -22,6 +22,7 @@ from sip2gw.shared.together.doors import ToldAdmissions, known_patron
 from sip2gw.shared.together.lately import ToldLately
 from sip2gw.shared.together.messages import (
     Admitted,
+    AdmittedAgain,
     Answered,
     Asked,
     BeginGuess,
@@ -127,6 +128,7 @@ class Together:
             PassagesChanged: lambda side, told: self._passages.keep(written(told)),
             Led: lambda side, told: self._passages.keep(written(told)),
             Admitted: lambda side, told: self._admissions.take_admitted(told),
+            AdmittedAgain: lambda side, told: self._admissions.take_admitted_again(told),
             Seen: lambda side, told: self._admissions.take_seen(told),
             PinSeen: lambda side, told: self._admissions.take_pin(told),
             Refused: lambda side, told: self._admissions.take_refused(told),
@@ -329,7 +331,17 @@ class Together:
 
 
 _PASSED_ON = frozenset(
-    {Unwritten, PassagesChanged, Led, Admitted, Seen, PinSeen, Refused, KnownPatron}
+    {
+        Unwritten,
+        PassagesChanged,
+        Led,
+        Admitted,
+        AdmittedAgain,
+        Seen,
+        PinSeen,
+        Refused,
+        KnownPatron,
+    }
 )
 
 

@@ -13,6 +13,7 @@ from sip2gw.shared.together.guesses import JointGuard, JointGuesses
 from sip2gw.shared.together.lines import JointDoorkeeper, JointLines, JointReplacements
 from sip2gw.shared.together.messages import (
     Admitted,
+    AdmittedAgain,
     Answered,
     Asked,
     KnownPatron,
@@ -58,6 +59,7 @@ class WorkerState(SharedState):
             PassagesChanged: passages.take_changed,
             Led: passages.take_led,
             Admitted: admissions.take_admitted,
+            AdmittedAgain: admissions.take_admitted_again,
             Seen: admissions.take_seen,
             PinSeen: admissions.take_pin,
             Refused: admissions.take_refused,
