@@ -56,7 +56,8 @@ class Play:
     """One sequence of steps."""
 
     def __init__(self, seed):
-        self.world = World(WORKERS, seed=seed)
+        # Many logins in a row, of which the parent has heard nothing yet, all find a place.
+        self.world = World(WORKERS, seed=seed, max_connections=1_000, per_address=500)
         self.workers = self.world.workers
         self.doors = {name: Door() for name in DOORS}
         self.versions: Counter[str] = Counter()
