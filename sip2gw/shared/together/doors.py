@@ -28,7 +28,6 @@ REFUSED_MAX = 1_000
 
 R = TypeVar("R", bound=Snapshot)
 
-
 PassageChange = tuple[tuple[str, str], float | None]
 """A door and a card, and when it was admitted there; None: its passage is over."""
 
