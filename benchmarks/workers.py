@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +41,10 @@ def _children(pid: int, module: str) -> list[int]:
     """The processes that run `module` for process `pid`."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            found += [int(child)] if module in words else []
+        with suppress(FileNotFoundError):  # a thread that has just ended
+            for child in (task / "children").read_text().split():
+                words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+                found += [int(child)] if module in words else []
     return found
 
 

@@ -6,7 +6,7 @@ In memory only, and bounded. A restart forgets it, and another gateway does not 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -92,18 +92,6 @@ class Passages:
             return lead
         return lead if self.goes_on(terminal, card, now_s, window_s) else None
 
-    def begun_since(self, since_s: float) -> Iterator[tuple[str, str, float]]:
-        """Door, card and time of the passages that began at `since_s` or later."""
-        for (terminal, card), at_s in (self._earlier | self._begun).items():
-            if at_s >= since_s:
-                yield terminal, card, at_s
-
-    def led_since(self, since_s: float) -> Iterator[tuple[str, str, Lead]]:
-        """Door, child and head of those led at `since_s` or later."""
-        for (terminal, child), lead in (self._led_earlier | self._led).items():
-            if lead.at_s >= since_s:
-                yield terminal, child, lead
-
 
 class Snapshot(Protocol):
     """What is known of a patron at one moment."""
@@ -152,11 +140,15 @@ class AdmissionsOf(Generic[R]):
         if admitted is None:
             admitted = self._patrons[record.id] = AdmittedPatron(record)
         admitted.record, admitted.wrong_pins = record, 0
-        admitted.times_s[terminal, card] = now_s
-        self._holders[card] = record.id
-        self._patrons.move_to_end(record.id)
+        self._admit(admitted, terminal, card, now_s)
         if len(self._patrons) > PATRONS_MAX:
             self._drop(next(iter(self._patrons)))
+
+    def _admit(self, admitted: AdmittedPatron[R], terminal: str, card: str, at_s: float) -> None:
+        patron_id = admitted.record.id
+        admitted.times_s[terminal, card] = at_s
+        self._holders[card] = patron_id
+        self._patrons.move_to_end(patron_id)
 
     def see(self, record: R, *, right: bool | None = None) -> None:
         """This is what is known of a patron now; `right` says what a presented PIN was worth."""

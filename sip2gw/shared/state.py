@@ -43,7 +43,8 @@ class SharedState:
         that logs in at another worker waits until everything is there (see `connected`)."""
         self.admissions: Admissions = Admissions()
         """Copied: a block or a wrong PIN that the gateway sees at any terminal must count at every
-        door in an emergency. Otherwise a blocked patron could enter through another door (C110)."""
+        door in an emergency. Otherwise a blocked patron could enter through another door (C110).
+        The admission itself may come a moment later."""
         self.door_questions = DoorQuestions()
         """Partitioned: only a gateway in front of a library system has any, and that has one
         process. The same holds for the next three (C122)."""

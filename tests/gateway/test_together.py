@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from harness import HANGS_S, NOON
 from together import World, at_once
@@ -15,14 +16,15 @@ from sip2gw.model import Block, BlockType, Card, FailedPins, PatronRecord
 from sip2gw.shared.callers import JUDGED_AT_ONCE_MAX
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Lead
 from sip2gw.shared.pin_guesses import TerminalLimit
-from sip2gw.shared.together import sealing
+from sip2gw.shared.together import lately, sealing
+from sip2gw.shared.together.doors import passages_changed
 from sip2gw.shared.together.messages import (
     Admitted,
+    AdmittedAgain,
     Answered,
     Asked,
     KnownPatron,
     LoginFailed,
-    PassageBegan,
     Refused,
     Replace,
     Seen,
@@ -749,7 +751,34 @@ class TestDoors:
         worker.state.passages.begins("door-1", "1001", 100.0, 5.0)
         worker.state.passages.begins("door-1", "1001", 101.0, 5.0)
         await world.quiet()
-        assert worker.up.said == [PassageBegan("door-1", "1001", 100.0)]
+        assert worker.up.said == [passages_changed([(("door-1", "1001"), 100.0)])]
+
+    async def test_passages_are_one_message_and_it_comes_last(self):
+        world = World()
+        first, second = world.workers
+        first.state.passages.begins("door-1", "1001", 100.0, 5.0)
+        first.state.passages.begins("door-1", "1002", 101.0, 5.0)
+        first.state.passages.end("door-1", "1001")
+        first.state.admissions.remember("door-1", "1001", ANNA, 102.0)
+        first.state.passages.begins("door-1", "1001", 103.0, 5.0)
+        await world.quiet()
+        assert (first.up.packets, second.down.packets) == (1, 1)
+        admitted, passages = first.up.said
+        one, two = ("door-1", "1001"), ("door-1", "1002")
+        assert isinstance(admitted, Admitted)
+        assert passages == passages_changed([(one, 100.0), (two, 101.0), (one, None), (one, 103.0)])
+        assert second.down.said == first.up.said
+        assert not second.state.passages.goes_on("door-1", "1001", 108.0, 5.0)
+        assert second.state.passages.goes_on("door-1", "1001", 107.9, 5.0)
+
+    async def test_of_passages_that_cross_each_other_the_later_one_counts(self):
+        world = World()
+        first, second = world.workers
+        first.state.passages.begins("door-1", "1001", 100.0, 5.0)
+        second.state.passages.begins("door-1", "1001", 101.0, 5.0)
+        await world.quiet()
+        for worker in world.workers:
+            assert worker.state.passages.goes_on("door-1", "1001", 105.9, 5.0)
 
     async def test_no_packet_is_too_long_for_a_link(self):
         world = World()
@@ -764,6 +793,19 @@ class TestDoors:
         await world.quiet()
         assert len(world.workers[1].state.admissions.patrons()) == 500
 
+    async def test_nor_is_a_message_of_many_passages(self):
+        world = World()
+        first, second = world.workers
+        cards = [f"{number:0500}" for number in range(301)]
+        for card in cards:
+            first.state.passages.begins("door-1", card, 100.0, 5.0)
+        await turns()
+        assert len(first.up.under_way) == 4
+        assert max(len(data) for _, data in first.up.under_way) < MESSAGE_BYTES_MAX - 8
+        await world.quiet()
+        goes_on = second.state.passages.goes_on
+        assert all(goes_on("door-1", card, 101.0, 5.0) for card in cards)
+
     async def test_a_question_comes_after_what_was_said_before(self):
         world = World(1)
         (worker,) = world.workers
@@ -777,7 +819,7 @@ class TestDoors:
     async def test_an_answer_comes_after_what_was_said_before(self):
         world = World()
         first, second = world.workers
-        told = Told([PassageBegan("door-1", "1001", 100.0)])
+        told = Told([passages_changed([(("door-1", "1001"), 100.0)])])
         world.together.receive(first.side, told)
         answer: Any = world.together.receive(second.side, Asked(LoginFailed("a", 1.0)))
         assert await answer == Answered(1.0)
@@ -855,6 +897,43 @@ class TestDoors:
         await world.quiet()
         assert first.state.admissions.recall("door-2", "1001", 102.0, 60.0) == ANNA
 
+    async def test_admissions_with_no_other_news_are_one_message(self):
+        world = World()
+        first, second = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
+        await world.quiet()
+        first.state.admissions.remember("door-1", "1001", ANNA, 101.0)
+        first.state.admissions.remember("door-2", "1009", ANNA, 102.0)
+        await world.quiet()
+        again = [("1001", "door-1", "1001", 101.0), ("1001", "door-2", "1009", 102.0)]
+        assert first.up.said[1:] == [AdmittedAgain(again)]
+        recall = second.state.admissions.recall
+        assert recall("door-1", "1001", 161.0, 60.0) == ANNA
+        assert recall("door-1", "1001", 161.1, 60.0) is None
+        assert recall("door-2", "1009", 162.0, 60.0) == ANNA
+
+    async def test_admissions_can_wait(self, monkeypatch):
+        monkeypatch.setattr("sip2gw.shared.together.courier.LINGER_S", 3600.0)
+        world = World()
+        first, second = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
+        await world.quiet()
+        assert not second.state.admissions.knows("1001")
+        first.state.admissions.see(BLOCKED)  # which cannot
+        await world.quiet()
+        assert second.state.admissions.holder("1001") == BLOCKED
+
+    async def test_an_admission_clears_wrong_pins_everywhere(self):
+        world = World()
+        first, second = world.workers
+        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
+        first.state.admissions.see(ANNA, right=False)
+        await world.quiet()
+        second.state.admissions.remember("door-1", "1001", ANNA, 101.0)
+        await world.quiet()
+        known: list[Any] = [worker.state.admissions.known("1001") for worker in world.workers]
+        assert [one.wrong_pins for one in known] == [0, 0]
+
     async def test_of_two_records_under_way_the_later_one_counts(self):
         world = World()
         first, second = world.workers
@@ -883,13 +962,14 @@ class TestDoors:
         for worker in world.workers:
             assert worker.state.admissions.recall("door-2", "1001", world.now_s, 9) == BLOCKED
 
-    async def test_an_admission_under_way_does_not_undo_a_refusal(self):
+    @pytest.mark.parametrize("name", ["Ann", "Anna"])
+    async def test_an_admission_under_way_does_not_undo_a_refusal(self, name):
         world = World(3)
         first, second, _ = world.workers
         first.state.admissions.remember("door-1", "1001", ANNA, world.monotonic())
         await world.quiet()
-        renamed = PatronRecord("1001", "Ann", cards=ANNA.cards)
-        first.state.admissions.remember("door-1", "1001", renamed, world.monotonic())
+        perhaps_renamed = PatronRecord("1001", name, cards=ANNA.cards)
+        first.state.admissions.remember("door-1", "1001", perhaps_renamed, world.monotonic())
         second.state.admissions.forget("1001")
         await turns()
         world.choose = lambda ways: ways[-1]  # the refusal is heard of first
@@ -922,7 +1002,23 @@ class TestDoors:
         for at_s in (101.0, 100.0):
             told = KnownPatron("1001", 99.0, sealing.seal(ANNA), [("door-1", "1001", at_s)], 0)
             admissions.take_known(told)
-        assert admissions.known("1001").times_s == {("door-1", "1001"): 101.0}
+        for at_s in (103.0, 102.0):
+            admissions.take_admitted_again(AdmittedAgain([("1001", "door-2", "1009", at_s)]))
+        assert admissions.known("1001").times_s == {
+            ("door-1", "1001"): 101.0,
+            ("door-2", "1009"): 103.0,
+        }
+
+    async def test_an_admission_told_after_a_later_refusal_does_not_count(self):
+        admissions: Any = World(1).workers[0].state.admissions
+        admissions.remember("door-1", "1001", ANNA, 102.0)
+        admissions.take_refused(Refused("1001", 101.0))
+        again = [(patron_id, "door-2", patron_id, 101.0) for patron_id in ("1002", "1001")]
+        admissions.take_admitted_again(AdmittedAgain(again))
+        assert admissions.known("1001").times_s == {("door-1", "1001"): 102.0}
+        assert not admissions.knows("1002")
+        admissions.take_admitted_again(AdmittedAgain([*again, ("1001", "door-2", "1001", 103.0)]))
+        assert admissions.recall("door-2", "1001", 104.0, 60.0) == ANNA
 
     async def test_only_the_latest_refusals_are_kept(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.doors.REFUSED_MAX", 2)
@@ -944,6 +1040,11 @@ class TestDoors:
         assert first.state.admissions.holder("1001") == endless
         assert not second.state.admissions.knows("1001")
         assert Seen not in map(type, first.up.said)
+        told = len(first.up.said)
+        first.state.admissions.remember("door-1", "1001", PatronRecord("1001", "Eve" * 100), 9e9)
+        await world.quiet()
+        assert set(map(type, first.up.said[told:])) == {Refused}
+        assert not second.state.admissions.knows("1001")
 
 
 class TestNewWorker:
@@ -955,12 +1056,12 @@ class TestNewWorker:
         (first, _) = world.workers
         now_s = world.now_s
         first.state.passages.begins("door-1", "1001", now_s, 5.0)
-        first.state.passages.begins("door-1", "1003", now_s - 4000, 5.0)
         first.state.passages.lead("door-1", ["1002"], Lead("1001", (), now_s))
         first.state.admissions.remember("door-1", "1009", ANNA, now_s)
         for patron_id in ("2001", "2002"):
             other = PatronRecord(patron_id, "Bob")
             first.state.admissions.remember("door-1", patron_id, other, now_s)
+        first.state.admissions.remember("door-2", "1009", ANNA, now_s)
         first.state.admissions.see(ANNA, right=False)
         first.state.admissions.forget("2002")
         failing = asyncio.create_task(
@@ -972,9 +1073,9 @@ class TestNewWorker:
         new = world.more().state
         await world.quiet()
         assert new.passages.goes_on("door-1", "1001", now_s + 1, 5.0)
-        assert new.passages.begins("door-1", "1003", now_s + 1, 10_000)
         assert new.passages.lead_of("door-1", "1002", "1002", now_s + 1, 5.0)
-        assert new.admissions.recall("door-1", "1009", now_s + 1, 60.0) == ANNA
+        for door in ("door-1", "door-2"):
+            assert new.admissions.recall(door, "1009", now_s + 1, 60.0) == ANNA
         patron = new.admissions.known("1001")
         assert patron is not None
         assert patron.wrong_pins == 1
@@ -984,9 +1085,34 @@ class TestNewWorker:
 
     async def test_it_hears_of_them_before_any_line_is_handed_to_it(self):
         world = World(1)
-        world.workers[0].state.passages.begins("door-1", "1001", 999.0, 5.0)
+        passages = world.workers[0].state.passages
+        passages.begins("door-1", "1001", 999.0, 5.0)
+        passages.lead("door-1", ["1002"], Lead("1001", (), 999.0))
         await world.quiet()
-        assert world.more().down.said == [PassageBegan("door-1", "1001", 999.0)]
+        passages.end("door-1", "1001")
+        await world.quiet()
+        assert world.more().down.said == world.workers[0].up.said
+
+    async def test_it_does_not_hear_of_passages_that_are_long_over(self):
+        world = World(1)
+        passages = world.workers[0].state.passages
+        passages.begins("door-1", "1001", world.now_s, 5.0)
+        await world.quiet()
+        world.now_s += lately.KEPT_S / 2
+        passages.begins("door-1", "1002", world.now_s, 5.0)
+        await world.quiet()
+        world.now_s += lately.KEPT_S / 2
+        assert world.more().down.said == world.workers[0].up.said[1:]
+
+    async def test_only_the_last_passages_are_kept_for_it(self, monkeypatch):
+        world = World(1)
+        worker = world.workers[0]
+        for card in range(6):
+            worker.state.passages.begins("door-1", f"{card:010}", 999.0, 5.0)
+            await world.quiet()
+            size = len(msgspec.msgpack.encode(worker.up.said[0]))
+            monkeypatch.setattr(lately, "KEPT_BYTES_MAX", 3 * size)
+        assert world.more().down.said == worker.up.said[-3:]
 
     async def test_what_changes_meanwhile_is_told_as_well(self, monkeypatch):
         monkeypatch.setattr("sip2gw.shared.together.parent.PATRONS_PER_TURN", 1)

@@ -56,7 +56,8 @@ class Play:
     """One sequence of steps."""
 
     def __init__(self, seed):
-        self.world = World(WORKERS, seed=seed)
+        # Many logins in a row, of which the parent has heard nothing yet, all find a place.
+        self.world = World(WORKERS, seed=seed, max_connections=1_000, per_address=500)
         self.workers = self.world.workers
         self.doors = {name: Door() for name in DOORS}
         self.versions: Counter[str] = Counter()
@@ -156,7 +157,7 @@ class Play:
         self.workers[at] = self.world.more()
         self.workers.pop()
         await self.world.quiet()
-        known = self.world.together._passages
+        known = self.workers[at].state.passages
         for name, door in self.doors.items():
             if door.worker is worker:
                 door.line = None
@@ -174,13 +175,18 @@ class Play:
             while door.running:
                 await self.end(name, fails=False)
         await self.world.quiet()
+        newcomer = self.world.more()
+        await self.world.quiet()
         self.everybody_knows_the_same()
+        newcomer.die()
+        self.workers.remove(newcomer)
         self.one_line_is_left_of_each()
         self.caps_are_exact()
 
     def everybody_knows_the_same(self):
         truth = self.world.together
-        passages, admissions = truth._passages, truth._admissions
+        admissions = truth._admissions
+        passages: Any = self.workers[0].state.passages
         for state in (worker.state for worker in self.workers):
             assert state.passages._begun == passages._begun
             assert sorted(state.pin_guesses.counted()) == sorted(truth._guesses.counted())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -12,13 +12,15 @@ from sip2gw.backend.base import BackendTimeoutError
 from sip2gw.foundation.link import LinkLostError
 from sip2gw.shared.together.messages import Answered, Asked, Message, Question, Told
 
-LINGER_S = 0.02
+LINGER_S = 0.05
 """How long what can wait does. A terminal that moves to another worker is waited for all the
 same (`Settle`), so this is only the time that a crash can forget."""
 TOLD_BYTES_MAX = 48_000
 """A longer packet is not made, unless one message alone is longer."""
 
 _encode = msgspec.msgpack.Encoder().encode
+
+T = TypeVar("T")
 
 
 class Wire(Protocol):
@@ -32,10 +34,15 @@ class Wire(Protocol):
 
 
 class Courier:
-    """One side's way to the other. Everything arrives in the order in which it was said."""
+    """One side's way to the other.
+
+    Everything arrives in the order in which it was said, but what is added to a batch after it.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._batches: dict[Callable[..., Message], list[Any]] = {}
+        """What is to be said last, in one message of each kind."""
         self._gathered: list[msgspec.Raw] = []
         self._bytes = 0
         self._at_once = False
@@ -48,11 +55,45 @@ class Courier:
 
     def pass_on(self, message: msgspec.Raw, *, can_wait: bool = False) -> None:
         """The same with what is `written` already."""
+        self._gather(message)
+        self._leave(can_wait=can_wait)
+
+    def add(self, kind: Callable[[list[T]], Message], one: T) -> None:
+        """Say `one` within `LINGER_S`, in a message with all of its kind that come until then.
+
+        That costs much less than a message for each, here and wherever it is passed on to. It comes
+        after what is told otherwise, even if that is said later.
+        """
+        batch = self._batches.get(kind)
+        if batch is not None:
+            batch.append(one)
+            return
+        self._batches[kind] = [one]
+        self._leave(can_wait=True)
+
+    def _close_batches(self) -> None:
+        batches, self._batches = self._batches, {}
+        for kind, batch in batches.items():
+            self._gather_batch(kind, batch)
+
+    def _gather_batch(self, kind: Callable[[list[Any]], Message], batch: list[Any]) -> None:
+        message = written(kind(batch))
+        half = len(batch) // 2
+        if half and len(memoryview(message)) > TOLD_BYTES_MAX:
+            self._gather_batch(kind, batch[:half])
+            self._gather_batch(kind, batch[half:])
+        else:
+            self._gather(message)
+
+    def _gather(self, message: msgspec.Raw) -> None:
         size = len(memoryview(message))
         if self._bytes + size > TOLD_BYTES_MAX:
-            self.flush()
+            self._send()
         self._gathered.append(message)
         self._bytes += size
+
+    def _leave(self, *, can_wait: bool) -> None:
+        """See to it that what was gathered leaves in time."""
         if self._at_once:
             return
         loop = asyncio.get_running_loop()
@@ -90,6 +131,10 @@ class Courier:
         if self._later is not None:
             self._later.cancel()
             self._later = None
+        self._close_batches()
+        self._send()
+
+    def _send(self) -> None:
         if self._gathered:
             gathered, self._gathered, self._bytes = self._gathered, [], 0
             self._wire.tell(Told(cast("Any", gathered)))

@@ -6,15 +6,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import msgspec
+
 from sip2gw.model import PatronRecord
 from sip2gw.shared.door_memory import AdmissionsOf, AdmittedPatron, Lead, Passages, Snapshot
 from sip2gw.shared.together.courier import Courier
 from sip2gw.shared.together.messages import (
     Admitted,
+    AdmittedAgain,
     KnownPatron,
     Led,
-    PassageBegan,
-    PassagesEnded,
+    PassagesChanged,
     PinSeen,
     Refused,
     Seen,
@@ -26,24 +28,18 @@ REFUSED_MAX = 1_000
 
 R = TypeVar("R", bound=Snapshot)
 
+PassageChange = tuple[tuple[str, str], float | None]
+"""A door and a card, and when it was admitted there; None: its passage is over."""
 
-class ToldPassages(Passages):
-    """Passages, as they are told by others."""
-
-    def take_began(self, told: PassageBegan) -> None:
-        """A card was admitted."""
-        super().begins(told.terminal, told.card, told.at_s, 0)
-
-    def take_ended(self, told: PassagesEnded) -> None:
-        """Its passage there is over."""
-        super().end(told.terminal, told.card)
-
-    def take_led(self, told: Led) -> None:
-        """A head of family was admitted."""
-        super().lead(told.terminal, told.children, Lead(told.card, tuple(told.badges), told.at_s))
+_changes = msgspec.msgpack.Decoder(list[PassageChange]).decode
 
 
-class JointPassages(ToldPassages):
+def passages_changed(changes: list[PassageChange]) -> PassagesChanged:
+    """The message for all of these, in the order in which they happened."""
+    return PassagesChanged(msgspec.msgpack.encode(changes))
+
+
+class JointPassages(Passages):
     """A worker's; the others hear of each, within moments."""
 
     def __init__(self, courier: Courier) -> None:
@@ -54,15 +50,18 @@ class JointPassages(ToldPassages):
         """See `Passages`."""
         begins = super().begins(terminal, card, now_s, window_s)
         if begins:
-            self._courier.tell(PassageBegan(terminal, card, now_s), can_wait=True)
+            self._tell_change(((terminal, card), now_s))
         return begins
 
     def end(self, terminal: str, card: str) -> bool:
         """See `Passages`."""
         was_known = super().end(terminal, card)
         if was_known:
-            self._courier.tell(PassagesEnded(terminal, card), can_wait=True)
+            self._tell_change(((terminal, card), None))
         return was_known
+
+    def _tell_change(self, change: PassageChange) -> None:
+        self._courier.add(passages_changed, change)
 
     def lead(self, terminal: str, children: Iterable[str], lead: Lead) -> None:
         """See `Passages`."""
@@ -70,6 +69,19 @@ class JointPassages(ToldPassages):
         super().lead(terminal, led, lead)
         told = Led(terminal, led, lead.card, list(lead.badges), lead.at_s)
         self._courier.tell(told, can_wait=True)
+
+    def take_changed(self, told: PassagesChanged) -> None:
+        """Passages have begun or ended elsewhere."""
+        begins, end = super().begins, super().end
+        for (terminal, card), at_s in _changes(told.changes):
+            if at_s is None:
+                end(terminal, card)
+            else:
+                begins(terminal, card, at_s, 0)
+
+    def take_led(self, told: Led) -> None:
+        """A head of family was admitted elsewhere."""
+        super().lead(told.terminal, told.children, Lead(told.card, tuple(told.badges), told.at_s))
 
 
 class ToldAdmissions(AdmissionsOf[R]):
@@ -89,6 +101,16 @@ class ToldAdmissions(AdmissionsOf[R]):
         """A patron was admitted."""
         door = (told.terminal, told.card, told.at_s)
         self._take(told.patron_id, told.at_s, told.record, [door])
+
+    def take_admitted_again(self, told: AdmittedAgain) -> None:
+        """Patrons were admitted; nothing else of them is news."""
+        for patron_id, terminal, card, at_s in told.admissions:
+            known = self._patrons.get(patron_id)
+            if known is None:
+                continue  # refused meanwhile; or only one worker knows, see `SEALED_BYTES_MAX`
+            told_s = known.times_s.get((terminal, card), 0)
+            if at_s > max(told_s, self._refused_s.get(patron_id, 0)):
+                self._admit(known, terminal, card, at_s)
 
     def take_seen(self, told: Seen) -> None:
         """This is known of a patron now."""
@@ -153,14 +175,16 @@ class JointAdmissions(ToldAdmissions[PatronRecord]):
 
     def remember(self, terminal: str, card: str, record: PatronRecord, now_s: float) -> None:
         """See `Admissions`."""
-        is_news = self._is_news(record)
+        is_news = self._is_news(record) or self._patrons[record.id].wrong_pins
         super().remember(terminal, card, record, now_s)
-        data = b""
-        if is_news:
-            self._patrons[record.id].seen_s = now_s
-            data = self._sealed(record, now_s)
-        told = Admitted(record.id, terminal, card, now_s, data)
-        self._courier.tell(told, can_wait=not data)
+        if not is_news:
+            self._courier.add(AdmittedAgain, (record.id, terminal, card, now_s))
+            return
+        self._patrons[record.id].seen_s = now_s
+        data = self._sealed(record, now_s)
+        if data:
+            told = Admitted(record.id, terminal, card, now_s, data)
+            self._courier.tell(told, can_wait=True)
 
     def see(self, record: PatronRecord, *, right: bool | None = None) -> None:
         """See `Admissions`."""

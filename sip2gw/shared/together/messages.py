@@ -126,19 +126,11 @@ class Unwritten(Message, frozen=True):
 # Doors -----------------------------------------------------------------------------------------
 
 
-class PassageBegan(Message, frozen=True):
-    """A card was admitted at a door; to the others (B41)."""
+class PassagesChanged(Message, frozen=True):
+    """Passages have begun or ended; to the others (B41)."""
 
-    terminal: str
-    card: str
-    at_s: float
-
-
-class PassagesEnded(Message, frozen=True):
-    """What the card does next at that door is another passage; to the others."""
-
-    terminal: str
-    card: str
+    changes: bytes
+    """A list of `PassageChange`, sealed: the parent passes it on unread."""
 
 
 class Led(Message, frozen=True):
@@ -159,7 +151,14 @@ class Admitted(Message, frozen=True):
     card: str
     at_s: float
     record: bytes
-    """Sealed; empty: as told before."""
+    """Sealed."""
+
+
+class AdmittedAgain(Message, frozen=True):
+    """Patrons of whom everybody knows the same already were admitted; to the others (B40)."""
+
+    admissions: list[tuple[str, str, str, float]]
+    """Patron, door, card and time of each."""
 
 
 class Seen(Message, frozen=True):
@@ -209,10 +208,10 @@ Telling = (
     | PinFailed
     | PinsFailed
     | Unwritten
-    | PassageBegan
-    | PassagesEnded
+    | PassagesChanged
     | Led
     | Admitted
+    | AdmittedAgain
     | Seen
     | PinSeen
     | Refused

@@ -15,13 +15,14 @@ from typing import Any
 
 from sip2gw.shared.callers import AddressGuard
 from sip2gw.shared.connected import Replacements
-from sip2gw.shared.door_memory import Lead
 from sip2gw.shared.doorkeeper import Doorkeeper
 from sip2gw.shared.pin_guesses import GuessPlace, PinGuesses, TerminalLimit
 from sip2gw.shared.together.courier import Courier, Wire, written
-from sip2gw.shared.together.doors import ToldAdmissions, ToldPassages, known_patron
+from sip2gw.shared.together.doors import ToldAdmissions, known_patron
+from sip2gw.shared.together.lately import ToldLately
 from sip2gw.shared.together.messages import (
     Admitted,
+    AdmittedAgain,
     Answered,
     Asked,
     BeginGuess,
@@ -33,8 +34,7 @@ from sip2gw.shared.together.messages import (
     LoginFailed,
     Message,
     Parted,
-    PassageBegan,
-    PassagesEnded,
+    PassagesChanged,
     PinFailed,
     PinSeen,
     PinsFailed,
@@ -57,8 +57,6 @@ from sip2gw.shared.together.sealing import Sealed
 from sip2gw.shared.together.takeover import FarLine, TakeOver
 from sip2gw.shared.turns import NameTurns
 
-PASSAGES_TOLD_S = 3_600.0
-"""A new worker hears of passages as old as the longest window that can be configured."""
 UNWRITTEN_MAX = 20_000
 """Patrons of whose failures a new worker hears that the store could not count."""
 PATRONS_PER_TURN = 200
@@ -110,7 +108,7 @@ class Together:
         self._turns = NameTurns()
         self._unwritten: OrderedDict[str, Unwritten] = OrderedDict()
         """Failures of patrons that the store could not count, of all workers together."""
-        self._passages = ToldPassages()
+        self._passages = ToldLately(monotonic)
         self._admissions: ToldAdmissions[Sealed] = ToldAdmissions(Sealed)
         self._lines: TakeOver[Side] = TakeOver()
         self._replacements = Replacements()
@@ -127,10 +125,10 @@ class Together:
             GuessEnded: self._guess_ended,
             TurnOver: self._turn_over,
             Unwritten: self._not_written,
-            PassageBegan: lambda side, told: self._passages.take_began(told),
-            PassagesEnded: lambda side, told: self._passages.take_ended(told),
-            Led: lambda side, told: self._passages.take_led(told),
+            PassagesChanged: lambda side, told: self._passages.keep(written(told)),
+            Led: lambda side, told: self._passages.keep(written(told)),
             Admitted: lambda side, told: self._admissions.take_admitted(told),
+            AdmittedAgain: lambda side, told: self._admissions.take_admitted_again(told),
             Seen: lambda side, told: self._admissions.take_seen(told),
             PinSeen: lambda side, told: self._admissions.take_pin(told),
             Refused: lambda side, told: self._admissions.take_refused(told),
@@ -151,6 +149,8 @@ class Together:
         side = Side(wire)
         for message in self._known_to_all():
             side.courier.tell(message)
+        for passed_on in self._passages:
+            side.courier.pass_on(passed_on)
         side.courier.flush()
         self._sides.append(side)
         self._do(self._tell_patrons(side))
@@ -203,11 +203,6 @@ class Together:
         for terminal, failures_max, failures in self._guesses.counted():
             yield PinsFailed(terminal, failures_max, list(failures))
         yield from self._unwritten.values()
-        since_s = self._monotonic() - PASSAGES_TOLD_S
-        for terminal, card, at_s in self._passages.begun_since(since_s):
-            yield PassageBegan(terminal, card, at_s)
-        for terminal, child, lead in self._passages.led_since(since_s):
-            yield _led(terminal, child, lead)
 
     async def _tell_patrons(self, side: Side) -> None:
         """They may be many, so it takes turns. What changes meanwhile is told in between, and each
@@ -336,12 +331,18 @@ class Together:
 
 
 _PASSED_ON = frozenset(
-    {Unwritten, PassageBegan, PassagesEnded, Led, Admitted, Seen, PinSeen, Refused, KnownPatron}
+    {
+        Unwritten,
+        PassagesChanged,
+        Led,
+        Admitted,
+        AdmittedAgain,
+        Seen,
+        PinSeen,
+        Refused,
+        KnownPatron,
+    }
 )
-
-
-def _led(terminal: str, child: str, lead: Lead) -> Led:
-    return Led(terminal, [child], lead.card, list(lead.badges), lead.at_s)
 
 
 def _took_one(counter: Counter[str], key: str) -> bool:
