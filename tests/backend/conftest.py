@@ -19,7 +19,7 @@ Furnish = Callable[[Library], Awaitable[None]]
 """Does something in the small library."""
 
 HERE = Path(__file__).parent
-_TWICE = ("library", "empty_library", "server")
+_TWICE = ("library", "empty_library", "server", "url")
 """The fixtures with which a test runs on both databases."""
 _stores = Once()
 _templates: dict[Furnish | None, str] = {}

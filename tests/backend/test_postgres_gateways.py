@@ -16,6 +16,8 @@ from postgres import Server
 from sip2gw.authentication import pins
 from sip2gw.foundation.hashing import verify_pin
 
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture
 async def gateways(postgres: Server, tmp_path: Path) -> AsyncIterator[list[Any]]:

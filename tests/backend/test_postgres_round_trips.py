@@ -15,6 +15,8 @@ from proxy import BreakableProxy, breakable
 from sip2gw.backend.postgres import door_log
 from sip2gw.backend.sql.members import activity
 
+pytestmark = pytest.mark.no_cover
+
 COUNTING_DOOR = """
 [branches.SMALL]
 hours = [ { days = ["tue"], from = "00:00", to = "24:00", state = "unstaffed" } ]

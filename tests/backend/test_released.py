@@ -27,6 +27,8 @@ from sip2gw.model.items import ReviewKind
 
 from .library import open_library, open_postgres_library
 
+pytestmark = pytest.mark.no_cover
+
 EDITED = """\
 Migration {number} was released and reads otherwise now ({database}). Leave released migrations and
 what goes `beside` them as they were; write what is to change as a new migration."""

@@ -16,6 +16,8 @@ from sip2gw.model import Surplus
 
 from .library import NOW, SETTINGS, ZONE, content, load, order, pay_fee
 
+pytestmark = pytest.mark.no_cover
+
 FEE = {"kind": "fee", "id": "F1", "patron": "P1", "created": "2026-02-01"}
 BADGE = {"kind": "badge", "code": "NEW", "name": "New"}
 

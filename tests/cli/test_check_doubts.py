@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from once import Once
 
 from sip2gw.backend.factory import open_backend
 from sip2gw.cli.checking.certificates import about_certificates, end_of
@@ -23,6 +24,7 @@ from sip2gw.config import load_config
 
 from .conftest import Run
 
+_libraries = Once()
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 [institution]
@@ -81,7 +83,9 @@ def config(tmp_path: Path, sip2gw: Run) -> Path:
     """A configuration and a store without a warning."""
     file = tmp_path / "sip2gw.toml"
     file.write_text(CONFIG)
-    _load(sip2gw, file, LIBRARY)
+    if not _libraries.give("library", tmp_path):
+        _load(sip2gw, file, LIBRARY)
+        _libraries.keep("library", tmp_path / "library.db")
     return file
 
 

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from once import Once
 
 from .conftest import Result, Run
 from .test_administration import refusal, refuse
 from .test_review import refuse_two
+
+_desks = Once()
 
 
 @pytest.fixture
@@ -46,8 +49,14 @@ def add(command: Run, *arguments: object) -> None:
 
 
 @pytest.fixture
-def desk(command: Run) -> None:
+def desk(command: Run, library: Path) -> None:
     """Questions about loans go to the front office, which has three days, and one to respond."""
+    if not _desks.give("desk", library.parent):
+        _set_up(command)
+        _desks.keep("desk", library.with_name("library.db"))
+
+
+def _set_up(command: Run) -> None:
     add(command, "type", "VR", "--description", "Question")
     add(command, "category", "LOAN", "--description", "Loans")
     add(command, "department", "FRONT", "--description", "Front office")

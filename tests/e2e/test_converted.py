@@ -25,7 +25,7 @@ SAMPLES = Path(__file__).parents[1] / "convert" / "samples"
 async def test_a_converted_configuration_starts(tmp_path, watch, names, credentials, institution):
     result = converted({name: (SAMPLES / name).read_bytes() for name in names})
     file = tmp_path / "sip2gw.toml"
-    file.write_text(result.toml + '\n[admin]\nlisten = "127.0.0.1:0"\n', encoding="utf-8")
+    file.write_text(result.toml + "\n[admin]\nenabled = false\n", encoding="utf-8")
     async with GatewayProcess(file, create=True, program=watch.program()) as gateway:
         await gateway.start()
         address = f"127.0.0.1:{gateway.address[1]}"

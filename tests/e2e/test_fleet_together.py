@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 from desk import ask_09, ask_11, copy
-from harness import CONFIG, HANGS_S, LIBRARY, ask_37, ask_63
+from harness import CONFIG, HANGS_S, LIBRARY, ask_37, ask_63, without_http
 from postgres import running_server
 from proofs import clerk
 from proofs.process import GatewayProcess, prepare
@@ -17,7 +17,8 @@ from proofs.process import GatewayProcess, prepare
 # No request comes to its deadline, however busy the machine is.
 SERVER = "[server]\nworkers = 2\nrequest_timeout_s = 60\nterminal_timeout_s = 90\n"
 SETTINGS = (
-    CONFIG.replace("[server]\n", SERVER)
+    without_http(CONFIG)
+    .replace("[server]\n", SERVER)
     .replace("[security]\n", "[security]\nterminal_pin_failures_max = 6\n")
     .replace('badges = ["ONBE"], ', 'badges = ["ONBE"], passage_window_s = 600, ', 1)
 )

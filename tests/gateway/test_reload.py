@@ -22,6 +22,8 @@ from sip2gw.config.tables.sections import (
 from sip2gw.config.tables.server import ServerSection
 from sip2gw.config.types import RELOAD
 
+pytestmark = pytest.mark.no_cover
+
 MARKS = reload_marks()
 
 CHANGED = {

@@ -17,6 +17,8 @@ from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.registry import RESPONSES, requests_in
 from sip2gw.texts import BUILT_IN, TEXT_KEYS, placeholders
 
+pytestmark = pytest.mark.no_cover
+
 CODES = {"nl": "005", "en": "001", "fr": "002", "de": "003"}
 SOURCE = Path(sip2gw.__file__).parent
 

@@ -7,11 +7,14 @@ of the four dialects.
 
 from shutil import copytree
 
+import pytest
 from behind import DIALECTS
 from circulated import CONFIG, LIBRARY, dialogues
 from desks import desk_behind, desk_in_front, in_front_of
 from full import FULL
 from parity import Difference, differences, named
+
+pytestmark = pytest.mark.no_cover
 
 SHARE = 4
 """One in so many dialogues is played if not all are."""

@@ -10,6 +10,8 @@ from answers import ANSWERS_CONFIG, LIBRARY, LOCKED, answers, ask_everything
 from behind import DIALECTS, behind, in_front
 from parity import Difference, dialogues, differences, named
 
+pytestmark = pytest.mark.no_cover
+
 CODES = ("23", "35", "63", "99")
 
 

@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import CONFIG, STAMP, URL, ask_23, ask_63
+from harness import CONFIG, STAMP, URL, ask_23, ask_63, without_http
 from hostile_library import HostileLibrary, Loans, right_answer
 from postgres import running_server
 
@@ -72,7 +72,8 @@ def configuration(port: int, url: str, kiosks: int, doors: int) -> str:
         f'[terminals.{name}]\nprofile = "{name[0]}"\nbranch = "MAIN"\npassword = "pw"\n'
         for name in names
     )
-    text = CONFIG.replace("[server]\n", f"[server]\nrequest_timeout_s = {REQUEST_TIMEOUT_S}\n")
+    text = without_http(CONFIG)
+    text = text.replace("[server]\n", f"[server]\nrequest_timeout_s = {REQUEST_TIMEOUT_S}\n")
     text = text.replace("[security]\n", "[security]\nterminal_pin_failures_max = 10000\n")
     return text.replace(URL, url) + MORE.replace("PORT", str(port)) + terminals
 

@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import CONFIG, LIBRARY, URL, Terminal, ask_37, person, running
+from harness import CONFIG, LIBRARY, URL, Terminal, ask_37, person, running, without_http
 from postgres import Server, running_server
 
 from proofs.dialogues import REQUESTS
@@ -51,7 +51,7 @@ KILLED_AFTER_S = (0.3, 2.5)
 BETWEEN_DIALOGUES_S = 30
 """So that a terminal with many wrong PINs need not wait for the clock."""
 
-SETTINGS = CONFIG + "".join(
+SETTINGS = without_http(CONFIG) + "".join(
     f'[terminals.till-{number}]\nprofile = "cash"\nbranch = "MAIN"\npassword = "pw"\n'
     for number in range(TERMINALS)
 )

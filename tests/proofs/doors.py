@@ -37,7 +37,7 @@ url = "sqlite:library.db"
 [server]
 listen = ["127.0.0.1:0"]
 [admin]
-listen = "127.0.0.1:0"
+enabled = false
 [security]
 pin_failures_max = 1
 [branches.MAIN]

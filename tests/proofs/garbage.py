@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import CONFIG, LIBRARY
+from harness import CONFIG, LIBRARY, without_http
 
 from proofs.dialogues import any_body
 from proofs.mutations import mutated
@@ -144,7 +144,7 @@ async def disturb(directory: Path, connections: int, seconds: float) -> Report:
     """Measure in peace, then under garbage."""
     report = Report("garbage")
     limits = f"[server]\nmax_connections_per_address = {connections + 100}"
-    config = CONFIG.replace("[server]", limits)
+    config = without_http(CONFIG).replace("[server]", limits)
     path = await prepare(directory, config, LIBRARY)
     async with GatewayProcess(path, keep_requests=False) as gateway:
         await gateway.start()

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-from harness import CONFIG, HANGS_S, LIBRARY, ask_23, load, person
+from harness import CONFIG, HANGS_S, LIBRARY, ask_23, load, person, without_http
 from postgres import running_server
 
 from proofs import besiegers
@@ -95,7 +95,7 @@ def configuration(store: str, lines: int) -> str:
         f'[terminals.h{number}]\nprofile = "hiding"\nbranch = "MAIN"\npassword = "pw"\n'
         for number in range(len(TIMED) * TIMED_LINES)
     )
-    settings = CONFIG.replace("sqlite:library.db", store)
+    settings = without_http(CONFIG).replace("sqlite:library.db", store)
     return settings.replace("failing_answer_slot_s = 0\n", "") + kiosks + hiding
 
 

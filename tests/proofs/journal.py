@@ -64,7 +64,7 @@ timeout_s = TIMEOUT
 [server]
 listen = ["127.0.0.1:0"]
 [admin]
-listen = "127.0.0.1:0"
+enabled = false
 [log]
 level = "info"
 format = "json"

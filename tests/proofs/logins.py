@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import CONFIG, LIBRARY
+from harness import CONFIG, LIBRARY, without_http
 
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
@@ -58,7 +58,8 @@ def configuration(terminals: int) -> str:
         f'[terminals.k{number}]\nprofile = "kiosk"\nbranch = "MAIN"\npassword_hash = "{hashed}"\n'
         for number in range(terminals)
     )
-    return CONFIG.replace("login_backoff_s = 0", "login_backoff_s = 1") + "".join(entries)
+    slow = without_http(CONFIG).replace("login_backoff_s = 0", "login_backoff_s = 1")
+    return slow + "".join(entries)
 
 
 async def guess(

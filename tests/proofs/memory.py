@@ -21,7 +21,7 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from harness import CONFIG, LIBRARY, ask_37
+from harness import CONFIG, LIBRARY, ask_37, without_http
 
 from proofs.process import GatewayProcess, prepare
 from proofs.report import Report
@@ -47,7 +47,7 @@ def configuration(lines: int) -> str:
     caps += "request_timeout_s = 60\nterminal_timeout_s = 90\n"
     caps += "frame_timeout_s = 300\nidle_timeout_s = 3600\n"
     login = '[terminals.crowd]\nprofile = "cash"\nbranch = "MAIN"\npassword = "pw"\n'
-    return CONFIG.replace("[server]\n", caps) + login + "max_connections = 0\n"
+    return without_http(CONFIG).replace("[server]\n", caps) + login + "max_connections = 0\n"
 
 
 def resident_mib(pid: int) -> float:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from harness import Terminal, load
+from harness import Terminal, stock
 
-from sip2gw.backend.factory import open_backend
 from sip2gw.config import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +32,8 @@ async def prepare(directory: Path, config: str, records: Iterable[dict[str, obje
     """Write the configuration into `directory`, load the library, and return the file's path."""
     path = directory / "sip2gw.toml"
     path.write_text(config)
-    store = open_backend(load_config(path), "command", "make").store
-    load(store, list(records), now=today())
-    await store.close()
+    hour = today().replace(minute=0, second=0, microsecond=0)  # equal libraries are made once
+    await stock(directory, load_config(path), list(records), hour)
     return path
 
 

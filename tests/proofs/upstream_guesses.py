@@ -31,7 +31,7 @@ from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import CONFIG, Terminal, ask_23, ask_63
+from harness import CONFIG, Terminal, ask_23, ask_63, without_http
 from hostile_library import Heard, HostileLibrary, right_answer
 from postgres import running_server
 
@@ -98,7 +98,8 @@ def configuration(port: int, store: str) -> str:
         for name, profile in (("k", "kiosk"), ("h", "hiding"))
         for number in range(LINES)
     )
-    text = CONFIG.replace("sqlite:library.db", store).replace(
+    text = without_http(CONFIG).replace("sqlite:library.db", store)
+    text = text.replace(
         "failing_answer_slot_s = 0\n",
         f"failing_answer_slot_s = {SLOT_S}\nterminal_pin_failures_max = 10000\n",
     )

@@ -2,15 +2,16 @@
 
 Tracing makes the code half as slow again, and there is nobody to thank for a line that was reached
 by chance. So lines count that examples reach: not those that Hypothesis draws at random, nor what a
-proof does to whole gateways, nor the same test once more on PostgreSQL. What modules do when they
-are imported counts; while pytest looks for tests nothing is traced.
+proof does to whole gateways, nor the same test once more on PostgreSQL, nor the start and the end
+of a gateway that only sets the scene. `no_cover` marks what is costly and reaches nothing that no
+other test reaches. What modules do when they are imported counts; while pytest looks for tests
+nothing is traced.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ import sip2gw
 
 _NEVER = frozenset({"benchmarks", "docs", "e2e", "proofs"})
 """Directories under `tests` whose tests do not count."""
+_SCENES = frozenset({"gateway"})
+"""Those whose fixtures do not: hundreds of tests begin with the same gateway."""
 
 
 def count(session: pytest.Session) -> None:
@@ -37,17 +40,27 @@ class _Counting:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
-        """Import everything; then only tests count."""
-        for module in pkgutil.walk_packages(sip2gw.__path__, "sip2gw."):
-            if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
+        """Import everything, in one of the processes; then only tests count."""
+        if _is_first(session.config):
+            for module in pkgutil.walk_packages(sip2gw.__path__, "sip2gw."):
+                if not module.name.endswith("__main__"):
+                    importlib.import_module(module.name)
         self._count(False)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Count the fixtures of this test if they are among those that do."""
+        self._count(counts(item) and not _sets_a_scene(item))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
         """Count this test if it is one of those that do."""
         self._count(counts(item))
-        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Count as when it was set up."""
+        self._count(counts(item) and not _sets_a_scene(item))
 
     def pytest_sessionfinish(self) -> None:
         """Leave it as it was."""
@@ -58,9 +71,24 @@ class _Counting:
             (self._controller.resume if wanted else self._controller.pause)()
 
 
+def _is_first(config: pytest.Config) -> bool:
+    worker = getattr(config, "workerinput", {})
+    return worker.get("workerid", "gw0") == "gw0"
+
+
 def counts(item: pytest.Item) -> bool:
     """Whether lines that this test reaches count."""
-    place = item.path.relative_to(item.config.rootpath / "tests").parts[0]
     is_drawn = hasattr(getattr(item, "obj", None), "hypothesis")
     is_second = "[postgres" in item.name
-    return not (place in _NEVER or is_drawn or is_second or item.get_closest_marker("no_cover"))
+    return not (
+        _place(item) in _NEVER or is_drawn or is_second or item.get_closest_marker("no_cover")
+    )
+
+
+def _sets_a_scene(item: pytest.Item) -> bool:
+    return _place(item) in _SCENES
+
+
+def _place(item: pytest.Item) -> str:
+    """The directory under `tests` that it is in."""
+    return item.path.relative_to(item.config.rootpath / "tests").parts[0]

@@ -301,21 +301,18 @@ def load(store, records, *, now=NOON):
 _libraries = Once()
 
 
-async def _opened_with(directory, settings, records, now):
-    """The store of `settings` with `records`, opened; equal ones are loaded once."""
+async def stock(directory, settings, records, now):
+    """Have the store of `settings` hold `records`; equal new ones are made once, and copied."""
     institution = settings.institution
     key = json.dumps([records, now.isoformat(), institution.currency, str(institution.timezone)])
-    new = not (directory / "library.db").exists()
-    if new and settings.store.url == URL and _libraries.give(key, directory):
-        return open_backend(settings, "daemon", "make")
-    opened = open_backend(settings, "daemon", "make")
-    if records:
-        load(opened.store, records, now=now)
-    if new and settings.store.url == URL:
-        await opened.store.close()
+    is_new = settings.store.url == URL and not (directory / "library.db").exists()
+    if is_new and _libraries.give(key, directory):
+        return
+    store = open_backend(settings, "command", "make").store
+    load(store, records, now=now)
+    await store.close()
+    if is_new:
         _libraries.keep(key, directory / "library.db")
-        opened = open_backend(settings, "daemon", "make")
-    return opened
 
 
 async def settled(condition):
@@ -334,7 +331,9 @@ async def running(directory, *, config=CONFIG, records=LIBRARY, now=NOON, operat
     path = directory / "sip2gw.toml"
     path.write_text(config)
     settings = load_config(path)
-    opened = await _opened_with(directory, settings, records, now)
+    if records:
+        await stock(directory, settings, records, now)
+    opened = open_backend(settings, "daemon", "make")
     store = opened.store
     stream = io.BytesIO()
     log = Log(stream, Redactor(store.pin_secret), level="debug")

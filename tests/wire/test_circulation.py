@@ -17,6 +17,8 @@ from sip2gw.policy.reasons import CIRCULATION_REASONS, CirculationReason
 from sip2gw.protocol.checksum import seal
 from sip2gw.texts.english import TEXTS
 
+pytestmark = pytest.mark.no_cover
+
 REQUESTS = {"09", "11", "15", "17", "19", "29", "65", "63"}
 """63 tells what became of the money."""
 
