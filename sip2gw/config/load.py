@@ -66,7 +66,8 @@ class ConfigFile(Section):
         default=ServerSection(), description="Connections from terminals (SIP2)."
     )
     admin: AdminSection = Field(
-        default=AdminSection(), description="Metrics and health checks over HTTP."
+        default=AdminSection(),
+        description="Metrics, health checks and REST over HTTP, and the tokens for them.",
     )
     relationships: RelationshipsSection = Field(
         default=RelationshipsSection(), description="Families and authorisations."
