@@ -10,6 +10,7 @@ from typing import Any
 
 from sip2gw.config.load import Config
 from sip2gw.config.problems import Problems
+from sip2gw.config.reading import read_file
 from sip2gw.config.tables.files import LEFT_OUT, Files
 from sip2gw.foundation.urls import tells_password
 
@@ -43,7 +44,7 @@ def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, byte
     Raises:
         OSError: one cannot be read.
     """
-    content = config.path.read_bytes()
+    content = read_file(config.path)
     yield config.path.name, content if with_secrets else without_secrets(content)
     wanted = (*PUBLIC_FILES, *(SECRET_FILES if with_secrets else ()))
     files = Files(config.path, Problems(str(config.path)))
@@ -51,7 +52,7 @@ def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, byte
     for name in sorted(names):
         path = files.path(name)
         if path is not None:
-            data = path.read_bytes()
+            data = read_file(path)
             kept = data if with_secrets else without_private_keys(data)
             yield _kept_as(path, config.base_dir), kept
 
@@ -59,7 +60,7 @@ def copies_of(config: Config, *, with_secrets: bool) -> Iterator[tuple[str, byte
 def secret_paths(config: Config) -> Iterator[tuple[str, Path]]:
     """The files with a secret that the configuration names, each with its key."""
     files = Files(config.path, Problems(str(config.path)))
-    for key, name in _settings(_data(config.path.read_bytes())):
+    for key, name in _settings(_data(read_file(config.path))):
         path = files.path(name) if key in (*SECRET_FILES, "pin_secret_file") else None
         if path is not None:
             yield key, path

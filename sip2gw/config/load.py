@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from sip2gw.config import places
 from sip2gw.config.problems import Problems
+from sip2gw.config.reading import read_file
 from sip2gw.config.tables.accounts import resolve_accounts
 from sip2gw.config.tables.branches import Branch, BranchTable, resolve_branch
 from sip2gw.config.tables.files import Files
@@ -65,7 +66,8 @@ class ConfigFile(Section):
         default=ServerSection(), description="Connections from terminals (SIP2)."
     )
     admin: AdminSection = Field(
-        default=AdminSection(), description="Metrics and health checks over HTTP."
+        default=AdminSection(),
+        description="Metrics, health checks and REST over HTTP, and the tokens for them.",
     )
     relationships: RelationshipsSection = Field(
         default=RelationshipsSection(), description="Families and authorisations."
@@ -193,7 +195,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 def _read_toml(file: Path, problems: Problems) -> dict[str, object]:
     """The table in `file`; a byte order mark and any line ends do no harm."""
     try:
-        data = file.read_bytes()
+        data = read_file(file)
         text = data.decode("utf-8-sig")
         table = tomllib.loads(text)
     except OSError as error:

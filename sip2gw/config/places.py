@@ -10,6 +10,8 @@ import os
 import tomllib
 from pathlib import Path
 
+from sip2gw.config.reading import read_file
+
 
 def socket_path(file: Path, configured: Path | None = None) -> Path:
     """The control socket of the gateway that runs on the configuration `file`."""
@@ -37,7 +39,7 @@ def find_socket(path: str | os.PathLike[str]) -> Path:
     """
     file = Path(path).absolute()
     try:
-        named = tomllib.loads(file.read_text(encoding="utf-8-sig"))["server"]["socket"]
+        named = tomllib.loads(read_file(file).decode("utf-8-sig"))["server"]["socket"]
     except (OSError, ValueError, LookupError, TypeError):
         named = None
     return socket_path(file, file.parent / named if isinstance(named, str) and named else None)

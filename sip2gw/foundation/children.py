@@ -1,8 +1,10 @@
-"""Starting other processes of this program, and how soon after one has failed."""
+"""Starting other processes of this program, how soon after one has failed, and their end."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,6 +17,8 @@ RESTART_AFTER_S = 0.1
 RESTART_AFTER_MAX_S = 5.0
 LIVED_S = 10.0
 """After a process has lived this long, its next failure counts as the first."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 def restart_after(failures: int) -> float:
@@ -51,3 +55,17 @@ def start_module(
         process_group=0,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
     )
+
+
+def end_with(parent: int) -> None:
+    """From now on this process is killed when process `parent`, which has started it, dies (C130).
+
+    It need not take its turns for that: it may still import, or be stopped. If `parent` has died
+    already, it ends at once.
+
+    Linux kills it when the very thread that has started it ends. So that must be one that lives as
+    long as the gateway, as those of an event loop's pool do.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sip2gw.protocol.checksum import (
     Trailer,
@@ -71,7 +71,13 @@ def without_swallowed(text: str, message: Message) -> str:
     return text
 
 
-def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> list[str]:
+def describe_frame(
+    frame: bytes,
+    wire: WireFormat,
+    *,
+    wary: bool = False,
+    names: Mapping[str, str] | None = None,
+) -> list[str]:
     """Readable lines for `frame`: its name, then every field with its label and value.
 
     Each line also says what is wrong: a fixed block of another width, a field of the wrong length
@@ -80,13 +86,16 @@ def describe_frame(frame: bytes, wire: WireFormat, *, wary: bool = False) -> lis
     that is unknown, repeated, or not of this message is hidden, because it may be a secret with a
     wrong tag. A secret under a valid tag with another meaning cannot be recognised. Any bytes give
     some lines; nothing raises.
+
+    Args:
+        names: what fields that SIP2 does not know mean to whoever sent the frame, by their tags.
     """
     trailer = split_trailer(frame)
     message = _message_of(trailer.body)
     if message is None:
         lines = _unreadable_lines(trailer.body, wire, wary)
     else:
-        fields = _field_lines(trailer.body, message, wire, wary)
+        fields = _field_lines(trailer.body, message, wire, wary, names or {})
         lines = [f"{message.code} {title(message)}", *fields]
     is_hidden = any(MASK in line for line in lines)
     return lines + _trailer_lines(trailer, wire, is_hidden)
@@ -167,7 +176,9 @@ def _masked_parts(text: str) -> list[str]:
     return parts
 
 
-def _field_lines(body: bytes, message: type[Message], wire: WireFormat, wary: bool) -> list[str]:
+def _field_lines(
+    body: bytes, message: type[Message], wire: WireFormat, wary: bool, names: Mapping[str, str]
+) -> list[str]:
     layout = layout_of(message)
     end = COMMAND_WIDTH + layout.fixed_width
     text = body[:end].decode("latin-1") + wire.text.decode(body[end:])
@@ -178,11 +189,13 @@ def _field_lines(body: bytes, message: type[Message], wire: WireFormat, wary: bo
         stop = start + placement.place.width
         lines.append(_line("", placement.place.label, head[start:stop]))
         start = stop
-    lines += _tagged_lines(parts, layout, wire, wary)
+    lines += _tagged_lines(parts, layout, wire, wary, names)
     return lines
 
 
-def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat, wary: bool) -> Iterator[str]:
+def _tagged_lines(
+    parts: list[str], layout: Layout, wire: WireFormat, wary: bool, names: Mapping[str, str]
+) -> Iterator[str]:
     """The identified fields, then those that the message demands but that are missing."""
     places = {place.tag: place for place in layout.fields}
     once = {p.place.tag for p in layout.tagged if not p.place.repeated}
@@ -193,7 +206,7 @@ def _tagged_lines(parts: list[str], layout: Layout, wire: WireFormat, wary: bool
             yield _line("", "hidden", MASK)
         elif part:
             known = places.get(tag) or FIELDS.get(tag)
-            label = known.label if known is not None else "unknown field"
+            label = known.label if known is not None else names.get(tag, "unknown field")
             notes = list(_notes(tag, value, places.get(tag), wire))
             is_again = tag in seen and tag in once
             if is_again:

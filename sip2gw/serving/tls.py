@@ -17,6 +17,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sip2gw.config import ClientCertificate, Config, ConfigError, Listener, TlsFiles
+from sip2gw.config.reading import read_file
 from sip2gw.serving.arrivals import RECEIVE_BYTES
 
 _FILES_ARE = Path("/proc/self/fd")
@@ -47,7 +48,7 @@ def holding(config: Config) -> Config:
     for path in (files.certificate, files.key, files.client_ca):
         if path is not None:
             with suppress(OSError):
-                held[path] = path.read_bytes()
+                held[path] = read_file(path)
     return replace(config, tls=TlsFiles(files.certificate, files.key, files.client_ca, held))
 
 

@@ -2,7 +2,8 @@
 
 Two channels connect it to the gateway. It asks its questions on one. The other is its standard
 error, which the gateway writes into its own log, so that lines of the two never mix. If one of the
-two processes dies, the other sees the first channel end.
+two processes dies, the other sees the first channel end; the kernel kills the process if it cannot
+look (`end_with`), because it would keep the gateway's address busy.
 """
 
 from __future__ import annotations
@@ -255,4 +256,4 @@ def _pipe() -> tuple[FileIO, int]:
 def _spawn(listener: socket.socket, line: socket.socket, log: int) -> subprocess.Popen[bytes]:
     """Start the process with these descriptors; blocks until the program is loaded."""
     handed = (listener.fileno(), line.fileno())
-    return start_module("sip2gw.web", handed, handed, stderr=log)
+    return start_module("sip2gw.web", (*handed, os.getpid()), handed, stderr=log)

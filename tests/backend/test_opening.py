@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
 from pathlib import Path
@@ -144,6 +145,9 @@ def test_a_secret_that_cannot_be_made_or_read_is_an_error(tmp_path: Path) -> Non
         load_pin_secret(tmp_path / "none" / "secret")
     with pytest.raises(PinSecretError):
         load_pin_secret(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PinSecretError, match="it is a pipe or a device; name a regular file"):
+        load_pin_secret(tmp_path / "pipe")
 
 
 def make_store(directory: Path) -> Path:

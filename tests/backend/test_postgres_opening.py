@@ -59,6 +59,11 @@ def test_a_missing_driver_is_named(
             "the database none at /nowhere cannot be reached: No such file or directory; start",
         ),
         (
+            "postgresql://postgres@nowhere.invalid/library",
+            "the database library at nowhere.invalid cannot be reached: its name cannot be"
+            " resolved; correct the host in store.url, or the name service",
+        ),
+        (
             "postgresql://postgres@127.0.0.1:notaport/library",
             "the database library at 127.0.0.1:notaport cannot be reached",
         ),

@@ -502,6 +502,18 @@ async def test_refused_payments_are_one_message_for_each_payment(library: Librar
     )
 
 
+async def test_a_refused_payment_without_an_amount_is_told_in_a_whole_sentence(
+    library: Library,
+) -> None:
+    """A 37 whose amount was empty."""
+    await keep(library, refused(amount="", bk="", reason="amount"))
+    assert await follow_up(library) == 1
+    (message,) = listed(library, category="PAYR")
+    assert message.text.startswith(
+        "A payment of an unreadable amount at cash-1 was refused (amount). The machine may"
+    )
+
+
 # Forgotten
 
 

@@ -46,6 +46,7 @@ def test_a_page_is_a_configuration_with_a_site(sip2gw: Run, tmp_path: Path, name
     file = configured(name, tmp_path, sip2gw)
     result = sip2gw("check", "--config", file)
     assert result.status == 0, result.err
+    assert "nobody gets in" not in result.err
     site = build_site(load_config(file), frozenset())
     assert {known.view.upstream and known.view.upstream.account for known in site.by_name.values()}
 

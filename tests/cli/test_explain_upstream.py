@@ -70,12 +70,24 @@ async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
     assert "Anna Peeters" in told  # AE, which the terminal is shown as well
     assert "anna@example.org" not in told
     assert "19800501" not in told
-    assert "31/12/2026" in told  # an unknown field
+    assert "  XU membership_until: 31/12/2026" in told  # as the account's facts call it
     _write_json(explained)
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["library_system"] == list(explained.library)
     _write_text(explained)
     assert "The library system answered:\n  64 " in capsys.readouterr().out
+
+
+async def test_a_field_that_says_two_facts_is_called_like_both(tmp_path, library_system):
+    settings = await in_front_of(tmp_path, library_system.address)
+    text = settings.path.read_text()
+    facts = "[backend.sip2.facts]\n"
+    assert facts in text
+    settings.path.write_text(text.replace(facts, f'{facts}home_branch = {{ field = "XU" }}\n'))
+    explained = await _explain(
+        load_config(settings.path), Wanted("kiosk-1", "1001", Message.PATRON_INFORMATION, NOON)
+    )
+    assert "  XU membership_until, home_branch: 31/12/2026" in explained.library
 
 
 async def test_an_unknown_card_is_explained_too(config):

@@ -32,6 +32,13 @@ async def _log(config: Path, rows: list[AccessRow]) -> None:
     await store.close()
 
 
+def in_front(library: Path) -> Path:
+    """The same gateway, in front of a library system from now on."""
+    backend = '[backend]\nkind = "sip2"\n[backend.sip2]\naddress = "127.0.0.1:1"\nlogin = "x"\n'
+    library.write_text(f'{library.read_text()}\n{backend}password = "x"\n')
+    return library
+
+
 @pytest.fixture
 def watched(library: Path) -> Path:
     """Three patrons without a badge, one who owes, two who are let in by both."""
@@ -89,5 +96,24 @@ def test_b78_people_are_told_what_to_do_next(sip2gw: Run, watched: Path) -> None
 def test_b78_when_all_agree_and_when_nobody_came(sip2gw: Run, watched: Path) -> None:
     agreed = sip2gw("observe", "report", "--until", "2026-03-04T10:10", "--config", watched)
     assert "All 3 answers agree." in agreed.err
-    nobody = sip2gw("observe", "report", "--since", "2026-03-05", "--config", watched)
-    assert "Nothing was observed." in nobody.err
+    nobody = sip2gw("observe", "report", "--since", "2026-03-05", "--config", in_front(watched))
+    assert "Nothing was observed. Set `observe = true` in a profile" in nobody.err
+
+
+def test_one_answer_is_told_of_in_the_singular(sip2gw: Run, watched: Path) -> None:
+    def told(*span: str) -> str:
+        return sip2gw("observe", "report", *span, "--config", watched).err
+
+    one = ("--since", "2026-03-04T10:20", "--until", "2026-03-04T10:21")
+    assert told(*one).startswith("1 of 1 answer differs. Begin with no_badge")
+    assert "1 of 4 answers differs." in told("--until", "2026-03-04T10:21")
+    assert told("--until", "2026-03-04T10:01").startswith("The only answer agrees. When")
+
+
+def test_a_gateway_whose_own_store_decides_has_nothing_to_observe(
+    sip2gw: Run, library: Path
+) -> None:
+    """`check` would refuse `observe = true` there."""
+    told = sip2gw("observe", "report", "--config", library).err
+    assert told.startswith("Nothing was observed, because there is no library system behind")
+    assert "observe = true" not in told

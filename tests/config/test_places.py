@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,10 @@ def test_a_command_finds_the_gateway_though_the_configuration_is_not_valid(
 ) -> None:
     assert find_socket(written(tmp_path, text)) == tmp_path / "hub.control"
     assert find_socket(tmp_path / "missing.toml") == tmp_path / "missing.control"
+
+
+def test_a_command_finds_the_gateway_although_the_configuration_is_a_named_pipe_now(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "hub.toml")
+    assert find_socket(tmp_path / "hub.toml") == tmp_path / "hub.control"

@@ -1,5 +1,6 @@
 """A bad file is refused whole, and every line of the refusal helps to mend it (B66)."""
 
+import os
 import re
 import tempfile
 import tomllib
@@ -160,6 +161,30 @@ def test_a_long_value_is_cut(tmp_path: Path) -> None:
 def test_a_missing_file_is_a_problem_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
         load_config(tmp_path / "nowhere.toml")
+
+
+def test_a_configuration_that_is_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(
+        ConfigError, match=r"pipe\.toml: cannot be read: it is a pipe or a device; "
+    ):
+        load_config(tmp_path / "pipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "table"),
+    [
+        ("server.tls_certificate", '[server]\ntls_certificate = "pipe"'),
+        ("outbox.webhook_token_file", '[outbox]\nwebhook_token_file = "pipe"'),
+        ("terminals.t.password_file", TERMINAL + 'password_file = "pipe"'),
+    ],
+)
+def test_a_file_that_is_a_named_pipe_is_refused_at_once(
+    tmp_path: Path, key: str, table: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (line,) = [one for one in problems(tmp_path, BASE + table) if f"{key}: cannot" in one]
+    assert "cannot be read: it is a pipe or a device; name a regular file; got '" in line
 
 
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:

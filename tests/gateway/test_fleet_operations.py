@@ -215,9 +215,9 @@ async def test_a_terminal_is_listed_once_with_its_newest_line(fleet):
     kiosk, pay = answer.terminals
     # The clock was put back in between: 2:10 was after 2:59.
     assert (kiosk.address, kiosk.since) == ("B", "2026-10-25T02:10:00+01:00")
-    assert (kiosk.lines, kiosk.requests, kiosk.connected) == (3, 7, True)
+    assert (kiosk.lines, kiosk.requests, kiosk.connected) == (3, 4, True)
     assert kiosk.last_message == "2026-10-25T02:10:30+01:00"
-    assert (pay.lines, pay.connected, pay.address) == (1, True, "C")
+    assert (pay.lines, pay.connected, pay.address, pay.requests) == (1, True, "C", 1)
 
 
 async def test_a_terminal_is_disconnected_wherever_it_is(fleet):

@@ -115,6 +115,15 @@ def test_a_checksum_over_characters_is_recognised() -> None:
     assert last.endswith("; right when summed over characters)")
 
 
+def test_a_field_that_somebody_maps_is_called_like_what_it_means_to_them() -> None:
+    lines = describe_frame(b"941XY1|XZ2|AA3|", WIRE, names={"XY": "home_branch", "AA": "badges"})
+    assert lines[2:] == [
+        "  XY home_branch: 1",
+        "  XZ unknown field: 2",
+        "  AA patron identifier (not of this message): 3",  # the standard's names stay
+    ]
+
+
 def test_an_unknown_field_and_a_right_checksum_are_shown() -> None:
     lines = describe_frame(b"941XY1\x07|", WIRE)
     assert lines == ["94 Login response", "     ok: 1", "  XY unknown field: 1\\x07"]

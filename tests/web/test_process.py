@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -296,6 +296,56 @@ def test_a_package_that_is_missing_is_an_event(sockets, monkeypatch, capfd):
     assert program.main(handed[0], handed[1]) == 1
     line = json.loads(capfd.readouterr().err)
     assert (line["event"], line["problem"]) == ("crashed", "cannot import sip2gw.web.serving")
+
+
+STARTS_IT = """
+import socket, sys, time
+from sip2gw.web.process import _spawn
+listener, line = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+print(_spawn(listener, line, 2).pid, flush=True)
+time.sleep(60)
+"""
+
+
+def seen(pid):
+    """State and niceness of a process; a "Z" of one that has only not been buried."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return "Z", 0
+    return fields[0], int(fields[16])
+
+
+async def test_it_does_not_outlive_a_gateway_that_is_killed_even_if_it_cannot_see_that(sockets):
+    """Its listener would keep the address busy, and the gateway could not be started again."""
+    _, handed = sockets  # nobody hangs up: the gateway's end of the channel is open here
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    gateway = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STARTS_IT, *map(str, handed)),
+        stdout=subprocess.PIPE,
+        pass_fds=handed,
+    )
+    assert gateway.stdout is not None
+    child = int(await gateway.stdout.readline())
+    try:
+        await until(lambda: seen(child)[1] > own)  # it has begun, and imports
+        gateway.kill()
+        await until(lambda: seen(child)[0] == "Z")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        await gateway.wait()
+
+
+def test_it_ends_at_once_when_the_gateway_died_before_it_began(sockets):
+    _, handed = sockets
+    another = os.getppid()
+    child = children.start_module("sip2gw.web", (*handed, another), handed)
+    try:
+        assert child.wait(20) == 0  # although the channel to the gateway is open
+    finally:
+        child.kill()
 
 
 def test_the_gateway_imports_nothing_of_it():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import asyncpg
 from msgspec import Struct
@@ -92,6 +93,8 @@ def _why_not(url: str, error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, TimeoutError):
         reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+    elif isinstance(error, socket.gaierror):
+        reason = "its name cannot be resolved; correct the host in store.url, or the name service"
     elif isinstance(error, OSError):
         words = os.strerror(error.errno) if error.errno else str(error)
         reason = f"{words}; start the server there, or correct store.url"

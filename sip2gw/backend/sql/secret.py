@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from sip2gw.backend.base import BackendError
+from sip2gw.config.reading import read_file
 
 SECRET_BYTES = 32
 
@@ -25,7 +26,7 @@ def load_pin_secret(path: Path, *, create: bool = True) -> bytes:
     if create and not path.exists():
         _make(path)
     try:
-        secret = bytes.fromhex(path.read_text("ascii").strip())
+        secret = bytes.fromhex(read_file(path).decode("ascii").strip())
     except FileNotFoundError:
         raise PinSecretError(
             f"{path}: the PIN secret is missing; restore it, without it no stored PIN can be right"

@@ -60,11 +60,16 @@ def report(
     counts = differences_first(list(known))
     write_listing(map(observed_json, counts), _COLUMNS, json, csv=csv)
     if not json and not csv:
-        say(_next_step(counts))
+        say(_next_step(counts, has_library_system=settings.backend.kind == "sip2"))
 
 
-def _next_step(counts: Sequence[ObservedCount]) -> str:
+def _next_step(counts: Sequence[ObservedCount], *, has_library_system: bool) -> str:
     """What to do now, for people."""
+    if not counts and not has_library_system:
+        return (
+            "Nothing was observed, because there is no library system behind the gateway: its own"
+            " store decides. Observing needs one; see `[backend]`."
+        )
     if not counts:
         return (
             "Nothing was observed. Set `observe = true` in a profile, reload, and wait until"
@@ -73,13 +78,12 @@ def _next_step(counts: Sequence[ObservedCount]) -> str:
     total = sum(one.count for one in counts)
     worst = counts[0]
     if worst.theirs == worst.ours:
-        return (
-            f"All {counted(total, 'answer', 'answers')} agree. When enough patrons have come,"
-            " set `observe = false` and reload."
-        )
+        agree = "The only answer agrees" if total == 1 else f"All {total} answers agree"
+        return f"{agree}. When enough patrons have come, set `observe = false` and reload."
     differing = sum(one.count for one in counts if one.theirs != one.ours)
+    differ = "differs" if differing == 1 else "differ"
     return (
-        f"{differing} of {counted(total, 'answer', 'answers')} differ. Begin with {worst.reason} at"
+        f"{differing} of {counted(total, 'answer')} {differ}. Begin with {worst.reason} at"
         f" {worst.terminal}: `sip2gw door log --reason {worst.reason}` says when,"
         f" `sip2gw explain --terminal {worst.terminal} --card CARD` says why. Change the profile or"
         " the facts, or record that the difference is wanted, before you set `observe = false`."

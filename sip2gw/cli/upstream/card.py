@@ -14,7 +14,7 @@ from sip2gw.foundation.words import counted
 from sip2gw.policy.upstream.facts import Facts, read_facts, says_nothing
 from sip2gw.policy.upstream.fields import PatronAnswer, read_date
 from sip2gw.policy.upstream.presets import PRESETS
-from sip2gw.policy.upstream.rules import Fact, FactRules
+from sip2gw.policy.upstream.rules import DATES, WORDS, FactRules
 from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.fields import COMMAND_WIDTH, TAG_WIDTH
 from sip2gw.protocol.layout import layout_of
@@ -23,8 +23,6 @@ from sip2gw.protocol.registry import FIELDS
 from sip2gw.protocol.structs import Opaque
 from sip2gw.protocol.wire import WireFormat
 
-DATES = ("birth_date", "membership_until")
-WORDS = ("membership", "badges", "home_branch")
 _PLAIN = frozenset({"AO", "AQ", "BH", "BL", "CQ", "BZ", "CA", "CB", "GL", "PI"})
 """Fields that say nothing about who it is."""
 _SHOWN_MAX = 60
@@ -84,7 +82,7 @@ def _answer(seen: Seen, one: Exchange, answer: PatronAnswer, currency: str) -> I
     yield _flags(facts)
     for field in fields:
         yield _field(field, rules, facts, said)
-    for name, fact in mapped(rules).items():
+    for name, fact in rules.mapped().items():
         if fact.field not in said:
             yield Finding(fact.field, "note", f"not in the answer: {name} is unknown")
     yield from _money(rules, facts, said)
@@ -101,7 +99,7 @@ def _flags(facts: Facts) -> Finding:
 def _field(field: Field, rules: FactRules, facts: Facts, said: Mapping[str, str]) -> Finding:
     declared = FIELDS.get(field.tag)
     label = declared.label if declared is not None else "unknown field"
-    names = [name for name, fact in mapped(rules).items() if fact.field == field.tag]
+    names = [name for name, fact in rules.mapped().items() if fact.field == field.tag]
     if not names:
         text = f"{label}: {_masked(field, said)}"
         return Finding(field.tag, "note" if declared is None else "ok", text)
@@ -159,12 +157,6 @@ def _without_names(text: str, said: Mapping[str, str]) -> str:
 # Presets ----------------------------------------------------------------------------------------
 
 
-def mapped(rules: FactRules) -> dict[str, Fact]:
-    """The facts that have a rule, by name."""
-    found = {name: getattr(rules, name) for name in (*DATES, *WORDS)}
-    return {name: fact for name, fact in found.items() if fact is not None}
-
-
 def fitting_presets(said: Mapping[str, str]) -> list[str]:
     """The presets whose facts the answer has most of; those that misread a field are out."""
     points = {name: _fit(preset.facts, said) for name, preset in PRESETS.items()}
@@ -174,7 +166,7 @@ def fitting_presets(said: Mapping[str, str]) -> list[str]:
 
 def _fit(rules: FactRules, said: Mapping[str, str]) -> int:
     points = 0
-    for name, fact in mapped(rules).items():
+    for name, fact in rules.mapped().items():
         value = said.get(fact.field)
         if value is None:
             points -= 1

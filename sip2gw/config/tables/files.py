@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sip2gw.config.problems import Problems
+from sip2gw.config.reading import open_file, read_file
 from sip2gw.config.tables.terminals import PASSWORD_CHARACTERS_MAX
 
 _SECRET_BYTES_MAX = 4_096
@@ -36,8 +37,11 @@ class Files:
     def readable(self, where: str, name: str | None) -> Path | None:
         """The same for the value of the key `where`, which must be readable now."""
         path = self.path(name)
-        if path is not None and not os.access(path, os.R_OK):
-            self._problems.add(where, "cannot be read", got=str(path))
+        if path is not None:
+            try:
+                open_file(path).close()
+            except OSError as error:
+                self._problems.add(where, f"cannot be read: {error.strerror}", got=str(path))
         return path
 
     def secret(self, where: str, given: SecretStr | None, name: str | None) -> SecretStr | None:
@@ -51,8 +55,7 @@ class Files:
             return None
         where = f"{where}_file"
         try:
-            with path.open("rb") as file:
-                text = file.read(_SECRET_BYTES_MAX).decode("utf-8-sig")
+            text = read_file(path, _SECRET_BYTES_MAX).decode("utf-8-sig")
         except OSError as error:
             self._problems.add(where, f"cannot be read: {error.strerror}", got=name)
         except UnicodeDecodeError:

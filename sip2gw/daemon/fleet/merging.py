@@ -21,7 +21,7 @@ def merged_terminals(
 
 
 def _merged(one: TerminalState, other: TerminalState) -> TerminalState:
-    """The newest line counts; lines and requests add up."""
+    """Of the newest line, wherever it is; lines add up, and the last message may be on another."""
     newest = max(one, other, key=lambda state: _moment(state.since))
     return TerminalState(
         name=one.name,
@@ -31,7 +31,7 @@ def _merged(one: TerminalState, other: TerminalState) -> TerminalState:
         lines=one.lines + other.lines,
         address=newest.address,
         since=newest.since,
-        requests=one.requests + other.requests,
+        requests=newest.requests,
         last_message=max(one.last_message, other.last_message, key=_moment),
     )
 

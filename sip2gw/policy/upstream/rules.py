@@ -21,6 +21,12 @@ BY_FLAGS = "flags"
 """The `default` of `membership_until` that takes flag 0 as their word (C121)."""
 
 
+DATES = ("birth_date", "membership_until")
+"""Facts that are dates."""
+WORDS = ("membership", "badges", "home_branch")
+"""Facts that are words, theirs or ours."""
+
+
 class Fact(Struct, frozen=True):
     """One fact, and the field of a 64 or 24 that says it. What does not fit is unknown."""
 
@@ -56,3 +62,8 @@ class FactRules(Struct, frozen=True):
     home_branch: Fact | None = None
     fees: FeeFormat = "standard"
     denials_by_money: MoneyDenials | None = None
+
+    def mapped(self) -> dict[str, Fact]:
+        """The facts that are said by a field, by name; dates come first."""
+        found = {name: getattr(self, name) for name in (*DATES, *WORDS)}
+        return {name: fact for name, fact in found.items() if fact is not None}

@@ -174,7 +174,7 @@ class AskedForExplanation(Asking):
 
 def lines_of(session: Session, message: Message) -> tuple[str, ...]:
     """`message` as `sip2gw decode` shows it, without the personal fields that the terminal would
-    not be shown either."""
+    not be shown either; a field of theirs is called like the fact that it says."""
     withheld = withheld_fields(session)
     wire = WireFormat(
         encoding="utf-8", keeps_bytes=True, value_bytes_max=UNCUT, hidden_fields=withheld
@@ -185,4 +185,8 @@ def lines_of(session: Session, message: Message) -> tuple[str, ...]:
         for tag, value in message.extra_fields
         if tag not in withheld
     ]
-    return tuple(describe_frame(serialise(replace(message, extra_fields=unknown), wire), wire))
+    names: dict[str, str] = {}
+    for name, fact in manner.facts.mapped().items():
+        names[fact.field] = f"{names[fact.field]}, {name}" if fact.field in names else name
+    frame = serialise(replace(message, extra_fields=unknown), wire)
+    return tuple(describe_frame(frame, wire, names=names))

@@ -261,7 +261,9 @@ def _block_causes(rows: Iterable[tuple[str, ...]], branches: Mapping[str, str]) 
 
 def _payment(amount: str, currency: str, bk: str, terminal: str) -> str:
     receipt = f" with receipt {bk}" if bk else ""
-    return f"A payment of {amount} {currency}{receipt} at {terminal}"
+    # Of a refused 37 it is kept as it was sent, which may be nothing.
+    how_much = f"{amount} {currency}" if amount else "an unreadable amount"
+    return f"A payment of {how_much}{receipt} at {terminal}"
 
 
 def _close_ended(connection: Connection, now: datetime) -> None:
