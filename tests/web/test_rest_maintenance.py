@@ -105,19 +105,19 @@ def test_what_may_no_longer_be_kept_is_forgotten_and_a_rehearsal_only_counts_it(
     clock[0] = datetime(2099, 1, 1, 9, tzinfo=UTC)
     counted, forgotten = (audit_forgotten(site, dry_run=dry) for dry in (True, False))
     before, number = counted
-    assert (before, counted) == ("2098-01-01T10:00:00+01:00", forgotten)
+    assert (before, counted) == ("2097-01-01T10:00:00+01:00", forgotten)
     assert number >= 2
     assert {row[1] for row in site.audit()} == {"maintain"}, "only its own lines are new enough"
 
 
 @pytest.mark.parametrize("dry", [True, False])
-@pytest.mark.parametrize("at", [DAY, "2028-12-31"])
+@pytest.mark.parametrize("at", [DAY, "2029-03-02"])
 def test_what_is_forgotten_goes_by_the_clock_and_not_by_at(site, clock, at, dry):
     """B83, B93: else a token could erase the audit log by a date, and its own line with it."""
     site.ask("GET", "/patrons/P1")
     looked = site.audit()
     clock[0] = datetime(2027, 3, 2, 9, tzinfo=UTC)
-    assert audit_forgotten(site, at=at, dry_run=dry) == ("2026-03-02T10:00:00+01:00", 0)
+    assert audit_forgotten(site, at=at, dry_run=dry) == ("2025-03-02T10:00:00+01:00", 0)
     assert [row for row in site.audit() if row[1] != "maintain"] == looked != []
 
 
