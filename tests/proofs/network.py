@@ -21,6 +21,7 @@ from postgres import Server, running_server
 from proofs.process import GatewayProcess, prepare, twins
 from proofs.report import Report
 from proofs.storm import CONFIG, Storm, judge, library
+from sip2gw.backend.postgres.pool import CONNECTIONS_MAX, READS_MAX
 
 CONNECTIONS = 40
 GATEWAYS = 2
@@ -81,6 +82,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory, running_server(durable=True) as server:
+        # Those of killed processes stay for a moment.
+        server.allow_connections(2 * GATEWAYS * options.workers * (CONNECTIONS_MAX + READS_MAX))
         report = asyncio.run(
             blow(
                 Path(directory),

@@ -89,6 +89,12 @@ class Server:
         for lock in (self.installed.pgdata / "postmaster.pid", Path(f"{self.socket}.lock")):
             lock.unlink(missing_ok=True)
 
+    def allow_connections(self, count: int) -> None:
+        """Take so many at a time from now on; the server starts again for that."""
+        self.run(f"ALTER SYSTEM SET max_connections = {count}")
+        self.kill()
+        self.start_again()
+
     def start_again(self) -> None:
         """Start it after `kill`, or when it ended by itself; nothing when it runs.
 
