@@ -82,8 +82,12 @@ class Siege:
 async def logged_in(address: tuple[str, int], name: str) -> Terminal:
     """A line that may ask; ConnectionResetError when it may not."""
     line = Terminal(*await asyncio.open_connection(*address))
-    if await line.ask(f"9300CN{name}|COpw|") != "941":
-        raise ConnectionResetError
+    try:
+        if await line.ask(f"9300CN{name}|COpw|") != "941":
+            raise ConnectionResetError
+    except BaseException:
+        line.writer.transport.abort()
+        raise
     return line
 
 

@@ -214,12 +214,14 @@ class Siege:
             with suppress(OSError, EOFError):
                 gateway = self.chance.choice(self.gateways)
                 line = await logged_in(gateway.address, "gate")
-                answer = await line.ask(ask_23(f"G{number % GUESTS}", PIN.decode()))
+                try:
+                    answer = await line.ask(ask_23(f"G{number % GUESTS}", PIN.decode()))
+                finally:
+                    line.writer.transport.abort()
                 if "CQY" in answer:
                     self.entered += 1
                 else:
                     self.not_entered += 1
-                line.writer.transport.abort()
             await asyncio.sleep(0.1)
 
 
