@@ -100,8 +100,9 @@ def order_for(
 ) -> CirculationOrder:
     """The order for what `request` asks to do with the item, or claims has been done."""
     record = presented.record if presented is not None else None
-    unknown_card = kept(presented.number) if presented is not None and record is None else ""
-    unknown_card = without_swallowed(unknown_card, request)
+    unknown_card = ""
+    if presented is not None and record is None:
+        unknown_card = kept(without_swallowed(presented.number, request))
     now = session.now()
     return CirculationOrder(
         code=code,
@@ -114,7 +115,8 @@ def order_for(
         key_expires=now + KEY_KEPT,
         claim=claim,
         unknown_card=unknown_card,
-        unknown_item=without_swallowed(item_id, request),
+        # Only what is claimed is listed, which is seldom; each loan comes here.
+        unknown_item=without_swallowed(item_id, request) if claim is not None else "",
         keeps_history=session.terminal.circulation.loan_history is not None,
     )
 
