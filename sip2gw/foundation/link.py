@@ -60,7 +60,10 @@ class Link:
 
     def __init__(self, sock: socket.socket, kinds: Any, receive: Receive) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when nothing arrives any more; everything that was sent before has arrived."""
+        """Done when nothing arrives any more; everything that was sent before has arrived.
+
+        Whoever has a callback here hears of it before any question fails.
+        """
         sock.setblocking(False)
         self._socket = sock
         self._loop = asyncio.get_running_loop()
@@ -89,6 +92,7 @@ class Link:
             LinkLostError: none will come.
         """
         if self.lost.done():
+            await asyncio.sleep(0)  # the callbacks of `lost` come first
             raise LinkLostError
         self._asked += 1
         number = self._asked

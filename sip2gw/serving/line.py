@@ -440,6 +440,13 @@ class TerminalLine(asyncio.Protocol):
         if self._held or not self.busy:
             self.close(reason)
 
+    def hang_up(self, reason: str) -> None:
+        """Close now; a request that is under way gets no answer, as if the terminal had gone."""
+        is_open = self._transport is not None
+        self.close(reason)
+        if is_open:
+            self.connection_lost(None)
+
     def _end_opening(self, reason: str) -> None:
         """Let `connection_made` close the line, or end the handshake."""
         self.conversation.closing = self.conversation.closing or reason

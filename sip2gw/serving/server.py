@@ -88,6 +88,11 @@ class TerminalServer:
         if busy:
             raise TimeoutError
 
+    def hang_up(self) -> None:
+        """Close all lines now, without the answers to what is under way."""
+        for line in list(self._lines.values()):
+            line.hang_up(STOPPING)
+
     # Turns ---------------------------------------------------------------------------------
 
     def serve_later(self, line: TerminalLine) -> None:

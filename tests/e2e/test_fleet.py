@@ -204,9 +204,20 @@ async def test_while_no_worker_can_take_them_newcomers_wait(gateway):
 
 
 async def killed_alone(gateway):
-    """Its workers end with it, even if it could not say so."""
+    """Its workers end with it, even if it could not say so.
+
+    Who waits for what only it can allow gets no answer: a no could be untrue, if the request
+    repeats a booked payment.
+    """
+    kiosks = [await gateway.terminal(f"k{number}") for number in range(4, 8)]
     pids = gateway.workers.values()
+    os.kill(gateway.pid, signal.SIGSTOP)
+    for kiosk in kiosks:
+        await kiosk.send(ask_63("1001", "1001"))
+    # All have asked for the patron's turn. Whatever a busy worker reads later ends alike.
+    await asyncio.sleep(0.2)
     await gateway.kill()
+    assert [await kiosk.reader.read() for kiosk in kiosks] == [b""] * len(kiosks)
     async with asyncio.timeout(20):
         while any(is_alive(pid) for pid in pids):  # noqa: ASYNC110
             await asyncio.sleep(0.05)

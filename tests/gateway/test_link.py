@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from sip2gw.foundation import link as links
+from sip2gw.foundation.eager import Suspended, start
 from sip2gw.foundation.link import MESSAGE_BYTES_MAX, Link, LinkLostError, link_pair
 
 
@@ -145,6 +146,29 @@ async def test_whoever_asked_learns_that_the_other_side_has_gone(sides):
         await asked
     with pytest.raises(LinkLostError):
         await parent.link.ask(Line(2))
+
+
+async def test_that_the_link_is_lost_is_heard_before_any_question_fails(sides):
+    parent, worker = sides
+    heard: list[str] = []
+
+    async def ask(name):
+        with pytest.raises(LinkLostError):
+            await worker.link.ask(Line(1))
+        heard.append(name)
+
+    parent.answers = lambda message: asyncio.get_running_loop().create_future()
+    waits = asyncio.create_task(ask("waits"))
+    await parent.has(1)
+    worker.link.lost.add_done_callback(lambda lost: heard.append("lost"))
+    worker.link.close()
+    # As a request does whose terminal spoke in the same turn: without a task of its own.
+    late = start(ask("late"))
+    assert isinstance(late, Suspended)
+    late.go_on(lambda ended: None)
+    await waits
+    assert heard[0] == "lost"
+    assert set(heard) == {"lost", "waits", "late"}
 
 
 @pytest.mark.parametrize("later", [False, True])

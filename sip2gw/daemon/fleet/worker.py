@@ -105,7 +105,7 @@ class Worker(TerminalSide):
 
     async def run(self) -> list[str]:
         """Serve until the parent says that it is enough, or has gone; what was abandoned."""
-        self._link.lost.add_done_callback(lambda lost: self._stopping.set())
+        self._link.lost.add_done_callback(lambda lost: self._orphaned())
         await self._control.adopt(self._control_line)
         await self.begin()
         self.server.start()
@@ -123,6 +123,15 @@ class Worker(TerminalSide):
         await self._control.stop()
         self._link.close()
         return ending.given_up
+
+    def _orphaned(self) -> None:
+        """End without the parent.
+
+        What only it could allow would be refused now. That may be untrue: a payment that is booked
+        may be repeated here. So nobody gets another answer, and each machine asks elsewhere.
+        """
+        self._stopping.set()
+        self.server.hang_up()
 
     # What the parent says ------------------------------------------------------------------
 
