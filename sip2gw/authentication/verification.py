@@ -19,7 +19,8 @@ from typing import Protocol, TypeVar
 
 from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.foundation.hashing import verify_password
-from sip2gw.foundation.threads import ready_pool, step_back
+from sip2gw.foundation.priority import step_back
+from sip2gw.foundation.threads import ready_pool
 
 SUCCESS_TTL_S = 15 * 60.0
 SUCCESS_ENTRIES_MAX = 50_000

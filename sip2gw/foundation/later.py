@@ -1,8 +1,10 @@
-"""Modules that are imported when one of their functions is first called."""
+"""Modules that are imported late, when one of their functions is first called, or never."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
@@ -48,3 +50,20 @@ def loaded(function: F) -> F:
     if isinstance(function, _Function):
         return cast("F", function.loaded())
     return function
+
+
+@contextmanager
+def absent(module: str) -> Iterator[None]:
+    """Whoever imports the library `module` in the meantime finds that it is not installed.
+
+    Not if it is imported already: then nothing is saved.
+    """
+    if module in sys.modules:
+        yield
+        return
+    # The import system's way to say so; typed as if every entry were a module.
+    vars(sys)["modules"][module] = None
+    try:
+        yield
+    finally:
+        del sys.modules[module]

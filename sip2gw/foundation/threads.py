@@ -7,15 +7,12 @@ others keep the processors. So the event loop starts no threads while it serves.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 SHARED_THREADS = min(32, (os.cpu_count() or 1) + 4)
 """For all that goes to a thread and has no pool of its own; as many as asyncio would have."""
-NICENESS = 10
-"""How far a thread that steps back yields to others, on Linux's scale."""
 
 
 def ready_pool(
@@ -27,14 +24,3 @@ def ready_pool(
     for begun in [pool.submit(all_there.wait) for _ in range(threads)]:
         begun.result()
     return pool
-
-
-def step_back() -> None:
-    """Let this thread's work wait for that of the gateway's event loop.
-
-    From wherever the gateway was started: a lower niceness than its own only root may have, and the
-    same would not wait for anybody.
-    """
-    thread = threading.get_native_id()
-    own = os.getpriority(os.PRIO_PROCESS, thread)
-    os.setpriority(os.PRIO_PROCESS, thread, own + NICENESS)  # Linux takes what is over 19 for 19

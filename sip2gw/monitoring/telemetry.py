@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 import msgspec
 
-from sip2gw.foundation.absent import absent
+from sip2gw.foundation.later import absent
 
 with absent("rich"):
     # For tracebacks that we never write: it would load sixty modules and five megabytes.

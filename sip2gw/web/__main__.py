@@ -17,12 +17,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from sip2gw.foundation.children import end_with
+from sip2gw.foundation.priority import step_back
 
 if TYPE_CHECKING:
     from sip2gw.monitoring.telemetry import Log
-
-NICENESS = 10
-"""How far it yields to the gateway, with which it may have to share a core."""
 
 
 def main(listener: int, gateway: int) -> int:
@@ -59,5 +57,5 @@ if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     end_with(int(sys.argv[3]))
-    os.nice(NICENESS)
+    step_back()
     sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -14,7 +14,7 @@ from harness import CONFIG, LIBRARY, ask_37, ask_63
 from proofs import clerk
 from proofs.process import ROOT, GatewayProcess, prepare
 
-from sip2gw.web.__main__ import NICENESS
+from sip2gw.foundation.priority import NICENESS
 
 STATUS = "9900302.00"
 PAY = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")

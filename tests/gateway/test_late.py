@@ -11,8 +11,7 @@ import pytest
 from sip2gw.backend.base import RefusedError
 from sip2gw.backend.library import Library
 from sip2gw.demo import configuration
-from sip2gw.foundation.absent import absent
-from sip2gw.foundation.later import Later, loaded
+from sip2gw.foundation.later import Later, absent, loaded
 from sip2gw.model import RelationshipType
 
 LATE = "sip2gw.backend.staff.relationships"

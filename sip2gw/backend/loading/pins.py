@@ -20,7 +20,7 @@ from sip2gw.backend.sql.queries import BUMP_VERSION, fill
 from sip2gw.backend.sql.stubs import LIVING
 from sip2gw.foundation.foreign_hashes import is_foreign_hash
 from sip2gw.foundation.hashing import hash_pin, verify_pin
-from sip2gw.foundation.threads import step_back
+from sip2gw.foundation.priority import step_back
 from sip2gw.protocol.structs import Discreet, Hidden
 
 PINS_PER_BATCH = 200
