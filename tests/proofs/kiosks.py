@@ -46,8 +46,8 @@ class Kiosk:
         """What was asked and not answered."""
         self.answers: dict[int, str] = {}
         """By the number of the request."""
-        self.waits: list[float] = []
-        """Seconds that each answer took on its line."""
+        self.waits: list[tuple[float, float]] = []
+        """When each answered question was asked, and how many seconds its answer took."""
         self.lines = 0
         """How many it has had."""
         self.lost = 0
@@ -76,7 +76,7 @@ class Kiosk:
             self._open = self._question(len(self.answers))
         asked = time.monotonic()
         self.answers[len(self.answers)] = await line.ask(self._open)
-        self.waits.append(time.monotonic() - asked)
+        self.waits.append((asked, time.monotonic() - asked))
         self._open = ""
         self._leaves = self._leaves or not self._stays
         self.is_in = not self._leaves
