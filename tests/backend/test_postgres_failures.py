@@ -54,7 +54,7 @@ async def test_a_refusal_names_the_constraint_and_no_value(postgres_store: Postg
 
 async def test_what_takes_too_long_is_cancelled(postgres_url: str) -> None:
     """A payment waits for an import, but not for ever; then nothing has been changed."""
-    store = open_postgres_library(postgres_url, timeout_s=1.0)
+    store = open_postgres_library(postgres_url, timeout_s=3.0)
     with store.own_connection() as importing:
         for statement in importing.dialect.begin_write:
             importing.execute(statement)
