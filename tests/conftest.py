@@ -11,6 +11,7 @@ import gc
 from functools import cache
 
 import coverage_of
+import new_stores
 import pytest
 import typer.main
 import typer.testing
@@ -33,6 +34,7 @@ if settings.get_current_profile_name() in DEFAULTS:
 typer.main.get_command = cache(typer.main.get_command)
 typer.testing._get_command = typer.main.get_command  # type: ignore[attr-defined]
 
+new_stores.copy_new_stores()
 
 gc.disable()  # what is made until all tests are found stays
 
