@@ -36,7 +36,7 @@ ENDED_KEPT_S = 0.2
 have left yet, and if this process ends before it has, the terminal asks again."""
 
 DONE_KEPT_MAX = 1_000
-"""Of more attempts that turned out to be done the oldest are forgotten."""
+"""Of more attempts that are known to be done the oldest are forgotten."""
 
 NOT_NOTABLE = PaymentResult(PaymentOutcome.REFUSED, refusal=PaymentRefusalReason.SYSTEM)
 """Nothing is booked whose unknown outcome could not be noted (C98).
@@ -96,7 +96,7 @@ class Doubts:
         self._known: dict[str, UnknownAttempt] = {}
         self._by_key: dict[Key, UnknownAttempt] = {}
         self._done: dict[Key, UnknownAttempt] = {}
-        """What turned out to be done, the oldest first."""
+        """What is known to be done, the oldest first."""
         self._unwritten: set[str] = set()
         """Noted in memory only."""
         self._begun: set[str] = set()
@@ -138,7 +138,7 @@ class Doubts:
         return sorted(self._known.values(), key=lambda known: (known.time, known.id))
 
     def perhaps_done(self) -> list[UnknownAttempt]:
-        """All of them, and those that turned out to be done: a retry must not get a no."""
+        """All of them, and those that are known to be done: a retry must not get a no."""
         return [*self.all(), *self._done.values()]
 
     def under(self, key: Key) -> UnknownAttempt | None:
@@ -243,16 +243,21 @@ class Doubts:
     def settled(self, settlements: Iterable[Settlement]) -> None:
         """These are settled, durably, in the store; nobody waits for the spool.
 
-        Attempts that were done are remembered: their terminal was told "not sure" or nothing, and
-        may ask again while the store cannot be read.
+        Those that were done are remembered, as by `done`.
         """
         settlements = tuple(settlements)
-        for attempt in (one.attempt for one in settlements if one.done):
-            self._done.pop(key_of(attempt), None)
-            self._done[key_of(attempt)] = attempt
-            if len(self._done) > DONE_KEPT_MAX:
-                del self._done[next(iter(self._done))]
+        for one in settlements:
+            if one.done:
+                self.done(one.attempt)
         self._forget(one.attempt.id for one in settlements)
+
+    def done(self, attempt: UnknownAttempt) -> None:
+        """`attempt` is done, durably. Its terminal may not hear of it, as when the network fails,
+        and may ask again while the store cannot be read."""
+        self._done.pop(key_of(attempt), None)
+        self._done[key_of(attempt)] = attempt
+        if len(self._done) > DONE_KEPT_MAX:
+            del self._done[next(iter(self._done))]
 
     def _forget(self, attempt_ids: Iterable[str]) -> None:
         gone = [attempt_id for attempt_id in attempt_ids if attempt_id in self._known]

@@ -243,6 +243,31 @@ class UnknownContract:
         await library.settle([unknown(paid)], LATER)
         assert listed(library) == {paid.id: ("BK1", "booked")}
 
+    async def test_what_was_done_at_once_stays_known_too(self, library: Library) -> None:
+        """The network that lost the yes may take the store away as well."""
+        paid, lent = order(), desk.order(patron="P1")
+        again, refused = order(), order("BK2")
+        await library.book_payment(decided_by(paid, pay_fee("F1")))
+        await library.book_payment(decided_by(again, pay_fee("F1")))
+        await library.book_payment(decided_by(refused, pay_fee("nothing like it")))
+        await library.circulate(decided_by(lent, desk.lending()))
+        assert await library.has_open_attempt(same_as(unknown(paid)))
+        assert await library.has_open_attempt(same_as(unknown(lent)))
+        for nothing in (again, refused):
+            assert not await library.has_open_attempt(same_as(unknown(nothing)))
+        await library.settle(await library.unknown_attempts(), LATER)
+        assert listed(library) == {paid.id: ("BK1", "booked")}
+
+    async def test_of_what_was_done_the_oldest_is_forgotten(
+        self, library: Library, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sip2gw.backend.doubts.DONE_KEPT_MAX", 2)
+        paid = [order(f"BK{number}", 10) for number in range(3)]
+        for one in paid:
+            await library.book_payment(decided_by(one, pay_fee("F1", 10)))
+        known = [await library.has_open_attempt(same_as(unknown(one))) for one in paid]
+        assert known == [False, True, True]
+
     async def test_what_its_retry_found_to_be_done_stays_known(self, library: Library) -> None:
         """Perhaps the yes never arrived, and the store fails before the terminal asks again."""
         first = order("BK1")

@@ -306,6 +306,25 @@ async def test_the_retry_of_what_was_found_to_be_booked_is_not_sure_while_the_st
     assert settled.state == "resolved"
 
 
+async def test_the_retry_of_what_was_just_booked_is_not_sure_while_the_store_is_away(
+    gateway, monkeypatch
+):
+    """The network that lost the first yes may have taken the store away as well."""
+    pay = await till(gateway)
+    assert (await pay.ask(PAY)).startswith("38Y")
+    again = await gateway.terminal("pay-1")
+    with monkeypatch.context() as away:
+        unreachable(gateway, away)
+        assert NOT_SURE in await again.ask(PAY)
+        assert TRY_AGAIN in await again.ask(ask_37("1004", "2.00", pin="1004", bk="K1"))
+        assert TRY_AGAIN in await again.ask(ask_37("1004", "1.00", pin="1004", bk="K2"))
+    assert (await again.ask(PAY)).startswith("38Y")
+    await until(lambda: not gateway.store._doubts)
+    assert listed(gateway) == [("K1", "booked")]
+    (settled,) = gateway.store.reconciliations(gateway.clock.now())
+    assert settled.state == "resolved"
+
+
 async def test_the_retry_of_a_payment_without_bk_is_told_by_its_date(gateway, monkeypatch):
     pay, request = await till(gateway), ask_37("1004", "1.00", pin="1004")
     gateway.disk.hold()

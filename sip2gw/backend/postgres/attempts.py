@@ -20,8 +20,10 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from sip2gw.backend.base import (
     BackendError,
     BackendTimeoutError,
+    CirculationOutcome,
     HungUpError,
     OutcomeUnknownError,
+    PaymentOutcome,
     UnavailableError,
 )
 from sip2gw.backend.postgres.failures import (
@@ -33,7 +35,7 @@ from sip2gw.backend.postgres.failures import (
 )
 from sip2gw.backend.postgres.pool import Pool
 from sip2gw.backend.postgres.settling import InDoubt, Order, settle
-from sip2gw.backend.sql.money.unknown import attempt_of
+from sip2gw.backend.sql.money.unknown import attempt_of, is_new
 from sip2gw.foundation.eager import within
 
 TRIES_MAX = 100
@@ -49,6 +51,9 @@ FENCE_S = 0.4
 
 
 class _Result(Protocol):
+    @property
+    def outcome(self) -> PaymentOutcome | CirculationOutcome: ...
+
     @property
     def refusal(self) -> object | None: ...
 
@@ -92,7 +97,10 @@ class Attempts(ABC, Generic[T]):
         self._deadline = deadline
         self._in_doubt.begin(self._made_for)
         try:
-            return await self._run()
+            result = await self._run()
+            if is_new(result.outcome):
+                self._in_doubt.done(attempt_of(self._made_for))
+            return result
         except HungUpError:
             if self._is_open:
                 self._in_doubt.leave(attempt_of(self._made_for))

@@ -101,6 +101,11 @@ class InDoubt:
         if self._doubts is not None:
             await self._doubts.note(attempt)
 
+    def done(self, attempt: UnknownAttempt) -> None:
+        """`attempt` is done: see `Doubts.done`."""
+        if self._doubts is not None:
+            self._doubts.done(attempt)
+
     def leave(self, attempt: UnknownAttempt) -> None:
         """The terminal has hung up while `attempt` was under way."""
         while len(self._left) >= LEFT_MAX:

@@ -32,7 +32,7 @@ from sip2gw.backend.base import (
 from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.doubts import Doubts, insist_on_notable, key_of
 from sip2gw.backend.sql.money.ledger import refused
-from sip2gw.backend.sql.money.unknown import attempt_of, settle
+from sip2gw.backend.sql.money.unknown import attempt_of, is_new, settle
 from sip2gw.backend.sqlite.writer import State, Waiting, Writer
 from sip2gw.foundation.eager import within
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -96,8 +96,11 @@ class Orders:
             return await self._given_up(order, waiting)
         except UnavailableError as error:
             return await self._not_done(order, error)
-        if known is not None and self._doubts is not None:
-            self._doubts.settled((Settlement(known, result.refusal is None),))
+        if self._doubts is not None:
+            if known is not None:
+                self._doubts.settled((Settlement(known, result.refusal is None),))
+            if is_new(result.outcome):
+                self._doubts.done(attempt_of(order))
         if isinstance(result, PaymentResult):
             return insist_on_notable(self._doubts, result)
         return result

@@ -32,6 +32,7 @@ from sip2gw.backend.base import (
     CirculationOrder,
     CirculationOutcome,
     PaymentOrder,
+    PaymentOutcome,
     RefusedError,
 )
 from sip2gw.backend.database import Connection, WriteResult
@@ -79,6 +80,11 @@ def attempt_of(order: PaymentOrder | CirculationOrder) -> UnknownAttempt:
         card=order.card,
         owed=None if order.seen is None else owed_by(order.seen),
     )
+
+
+def is_new(outcome: PaymentOutcome | CirculationOutcome) -> bool:
+    """Whether the very order was done; not an earlier one that it repeats."""
+    return outcome in (PaymentOutcome.BOOKED, CirculationOutcome.DONE)
 
 
 def owed_by(facts: PaymentFacts) -> Minor:
