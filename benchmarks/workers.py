@@ -3,7 +3,8 @@ process.
 
 Two gateways on one PostgreSQL server (extra `dev`) answer the same load in turn: one of one
 process, one with two workers. What counts is the CPU of all processes of a gateway but that for
-HTTP, and that both workers are busy.
+HTTP, and that both workers are busy. Where two processors are one core with two threads, a second
+worker makes the first one slower, and the load, too; `--one-core` keeps all of a gateway on one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from benchmarks.against import interval
 from benchmarks.compare import FLUSHED_S, WARM_UP_S, station_hellos
 from benchmarks.library import STATIONS, Library, build
 from benchmarks.load import Expected, closed_loop, connected
-from benchmarks.servers import Server, gateway, raise_file_limit
+from benchmarks.servers import SERVER_CPU, Server, gateway, raise_file_limit
 from benchmarks.workloads import Workload, workloads
 
 GOAL = 1.1
@@ -78,7 +79,14 @@ class Side:
 
 
 def measure(
-    url: str, directory: Path, *, only: Sequence[str], pairs: int, seconds: float, patrons: int
+    url: str,
+    directory: Path,
+    *,
+    only: Sequence[str],
+    pairs: int,
+    seconds: float,
+    patrons: int,
+    cpus: Collection[int],
 ) -> int:
     """Measure in turn, print; 1 when the goal is missed or an answer was wrong."""
     library = Library(patrons, patrons)
@@ -88,13 +96,16 @@ def measure(
     missed = False
     for workload in workloads(library):
         if workload.name in only:
-            missed |= _compare(workload, one, many, pairs, seconds)
+            missed |= _compare(workload, one, many, pairs, seconds, cpus)
     return 1 if missed else 0
 
 
-def _compare(workload: Workload, one: Path, many: Path, pairs: int, seconds: float) -> bool:
+def _compare(
+    workload: Workload, one: Path, many: Path, pairs: int, seconds: float, cpus: Collection[int]
+) -> bool:
     with ExitStack() as stack:
-        alone, several = (stack.enter_context(_side(config, workload)) for config in (one, many))
+        enter = stack.enter_context
+        alone, several = (enter(_side(config, workload, cpus)) for config in (one, many))
         costs: list[tuple[float, float]] = []
         shares: list[float] = []
         errors = 0
@@ -119,8 +130,8 @@ def _compare(workload: Workload, one: Path, many: Path, pairs: int, seconds: flo
 
 
 @contextmanager
-def _side(config: Path, workload: Workload) -> Iterator[Side]:
-    """A gateway on `config`, warmed up; it may use all cores, as in production."""
+def _side(config: Path, workload: Workload, cpus: Collection[int]) -> Iterator[Side]:
+    """A gateway on `config`, warmed up, which runs on these processors."""
     kind = workload.profile
     log = config.parent / "gateway.log"
     begun = log.stat().st_size if log.exists() else 0
@@ -133,7 +144,7 @@ def _side(config: Path, workload: Workload) -> Iterator[Side]:
             time.sleep(0.1)
         for pid in (server.process.pid, *_children(server.process.pid, "sip2gw.daemon.fleet")):
             for thread in os.listdir(f"/proc/{pid}/task"):
-                os.sched_setaffinity(int(thread), range(os.cpu_count() or 1))
+                os.sched_setaffinity(int(thread), cpus)
         with connected(server.address, station_hellos(kind, STATIONS)) as sockets:
             warm_up = [iter(workload.warm_up()) for _ in range(STATIONS)]
             closed_loop(sockets, warm_up, Expected(b""), WARM_UP_S)
@@ -147,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one run (default 2)")
     parser.add_argument("--only", nargs="+", choices=MEASURED, default=MEASURED)
     parser.add_argument("--patrons", type=int, default=400)
+    parser.add_argument("--one-core", action="store_true", help="instead of all, as in production")
     options = parser.parse_args(argv)
     raise_file_limit()
     # The same server that the tests start.
@@ -164,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             pairs=options.pairs,
             seconds=options.seconds,
             patrons=options.patrons,
+            cpus={SERVER_CPU} if options.one_core else range(os.cpu_count() or 1),
         )
 
 
