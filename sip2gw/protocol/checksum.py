@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -140,3 +141,14 @@ def seal(body: bytes, sequence: bytes, with_checksum: bool) -> bytes:
     body += b"AZ"
     # `checksum_digits`, but for the call: each frame leaves here.
     return body + b"%04X" % (-checksum(body) & 0xFFFF)
+
+
+def seal_characters(
+    decode: Callable[[bytes], str], body: bytes, sequence: bytes, with_checksum: bool
+) -> bytes:
+    """The same with a checksum over the characters that `decode` reads."""
+    sealed = seal(body, sequence, with_checksum=False)
+    if not with_checksum:
+        return sealed
+    summed = sealed + b"AZ"
+    return summed + character_checksum_digits(decode(summed))

@@ -21,7 +21,7 @@ def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
         return None
     line: Line = lease.line
     is_here = line.owner is owner and not line.is_over and now < lease.until_s
-    if is_here and line.is_idle:
+    if is_here and line.job is None:
         return line
     card = job.asked.patron
     if not is_here or (card and card != lease.card):

@@ -43,6 +43,7 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.upstream.pace import Pace, can_be_sent, can_wait
 from sip2gw.protocol.codec import serialise
+from sip2gw.protocol.line.matching import asked_by
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, FeePaid, ScStatus
 
@@ -130,7 +131,7 @@ class Pool:
         """The same for a body; the answer is one too, unless it is to be `typed`."""
         now = self._clock.monotonic()
         deadline = now + self._account.timeout_s
-        job = Job(self, terminal, body, deadline, typed=typed, lease=lease, sent=sent)
+        job = Job(self, terminal, body, asked_by(body), deadline, typed, lease, sent)
         if self._is_closed or not self._breaker.is_closed:
             self._figures.failed(body, NotAskedError)
             raise NotAskedError
@@ -140,16 +141,15 @@ class Pool:
         if line is None:
             line = self._free_line(now)
         if line is not None:
-            is_taken = line.lease is not None and line.lease is not lease
             self._idle.remove(line)
-            self._send(line, job, now)
+            is_short = self._send(line, job, now)
+        elif self._can_wait(now) and self._turns.add(job):
+            is_short = True
         else:
-            is_taken = True
-            if not (self._can_wait(now) and self._turns.add(job)):
-                self._figures.failed(body, NotAskedError)
-                raise NotAskedError
+            self._figures.failed(body, NotAskedError)
+            raise NotAskedError
         self._due.append(job)
-        if is_taken:
+        if is_short:
             self._open_more(now)
         return job
 
@@ -164,7 +164,7 @@ class Pool:
         idle_s = now - self._clock.worked()
         busy_s = min(idle_s - (line.used_at - line.worked_before) for line in self._lines)
         theirs_s = self._pace.theirs_s(now, busy_s)
-        return can_wait(len(self._turns), lines, theirs_s, self._account.timeout_s)
+        return can_wait(self._turns.size, lines, theirs_s, self._account.timeout_s)
 
     def _free_line(self, now: float) -> Line | None:
         """The idle line that was used last and is nobody's; else the one that waits longest for
@@ -174,11 +174,15 @@ class Pool:
                 return line
         return self._idle[0] if self._idle else None
 
-    def _send(self, line: Line, job: Job, now: float) -> None:
+    def _send(self, line: Line, job: Job, now: float) -> bool:
+        """Send `job`; whether that takes the line from a session that had leased it."""
+        is_taken = False
         if line.lease is not None and line.lease is not job.lease:
             leases.end(line.lease)
+            is_taken = True
         line.served_at = now
         line.send(job, now, self._clock.worked())
+        return is_taken
 
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits and can be answered in time."""
@@ -199,7 +203,7 @@ class Pool:
         took_s = now - line.used_at
         self._figures.answered(job.body, took_s, is_ours=job.is_ours)
         # Only who waits wants to know how much of it was ours.
-        ours_s = self._clock.worked() - line.worked_before if self._turns else 0.0
+        ours_s = self._clock.worked() - line.worked_before if self._turns.size else 0.0
         self._pace.took(took_s, ours_s, now)
         self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
@@ -269,7 +273,7 @@ class Pool:
         if line.lease is not None:
             leases.end(line.lease)
         now = self._clock.monotonic()
-        if self._turns:
+        if self._turns.size:
             self._open_more(now)
         nobody_serves = not self._lines and not self._openings and self._breaker.is_closed
         if nobody_serves and now < self._open_after:
@@ -314,7 +318,7 @@ class Pool:
         """Open lines for those who wait, as far as the account may have more."""
         if self._is_closed or now < self._open_after or not self._breaker.is_closed:
             return
-        wanted = max(1, len(self._turns)) - len(self._openings)
+        wanted = max(1, self._turns.size) - len(self._openings)
         room = self._account.connections - len(self._lines) - len(self._openings)
         for _ in range(min(wanted, room)):
             self.open_one()
@@ -361,7 +365,7 @@ class Pool:
         now = self._clock.monotonic()
         deadline = now + self._account.timeout_s
         body = serialise(request, self._wire)
-        job = Job(self, "", body, deadline, typed=True, is_ours=True)
+        job = Job(self, "", body, asked_by(body), deadline, typed=True, is_ours=True)
         self._due.append(job)
         line.send(job, now, self._clock.worked())
         return job
@@ -462,7 +466,7 @@ class Pool:
             state=self._condition(),
             open=len(self._lines),
             idle=len(self._idle),
-            waiting=len(self._turns),
+            waiting=self._turns.size,
             breaker=self._breaker.state,
             latency_ms=self._figures.latency_ms,
         )
