@@ -276,8 +276,8 @@ class UpstreamIdentifier(Asking):
 
     def _recall(self, session: Session, question: DoorQuestion) -> Verdict | None:
         """What was answered to the same question at this door a moment ago."""
-        answer = self._questions.recall(question, session.services.clock.monotonic())
-        return _verdict(answer) if answer is not None else None
+        known: Verdict | None = self._questions.recall(question, session.services.clock.monotonic())
+        return known
 
     async def _answer(
         self, session: Session, request: Question, question: DoorQuestion | None
@@ -300,11 +300,14 @@ class UpstreamIdentifier(Asking):
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
             self._note_card(request.patron_identifier, is_known=is_known)
+        # What they say of the PIN.
+        right = True if pin_is_right(answer) else False if says_nothing(answer) else None
+        verdict = Verdict(right, answer.patron_identifier.strip(), answer)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s
             now_s = session.services.clock.monotonic()
-            self._questions.remember(question, answer, now_s, window_s)
-        return _verdict(answer)
+            self._questions.remember(question, verdict, now_s, window_s)
+        return verdict
 
     def _note_card(self, number: str, *, is_known: bool) -> None:
         self._unknown.pop(number, None)
@@ -369,9 +372,3 @@ def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:
         return Verdict(said, answer=answer)
     is_done: bool = is_verified or getattr(answer, "ok", False)
     return Verdict(is_done, answer=answer, by_deed=True)
-
-
-def _verdict(answer: LibraryAnswer) -> Verdict:
-    """What an answer says about the PIN."""
-    right = True if pin_is_right(answer) else False if says_nothing(answer) else None
-    return Verdict(right, answer.patron_identifier.strip(), answer)

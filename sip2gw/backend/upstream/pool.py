@@ -63,8 +63,9 @@ class Pool:
     def __init__(self, account: Account, metrics: Metrics, clock: Clock, log: Log) -> None:
         self._account = account
         self._clock = clock
-        self._wire = wire_format(account)
-        self._readings = Readings(self._wire, aliases=account.aliases)
+        self.wire = wire_format(account)
+        """How messages to the account are written."""
+        self._readings = Readings(self.wire, aliases=account.aliases)
         self._tls = client_context(account.tls) if account.tls is not None else None
         self._figures = Figures(account.name, metrics, log)
         self._log = log
@@ -98,37 +99,21 @@ class Pool:
 
     # Asking --------------------------------------------------------------------------------
 
-    def ask(
-        self, terminal: str, request: Request, lease: Lease | None, sent: Sent | None = None
-    ) -> Job:
-        """Begin to ask; the caller awaits the job.
-
-        Raises:
-            NotAskedError: see `LibrarySystem.ask`.
-        """
-        body = serialise(request, self._wire)
-        return self.pass_on(terminal, body, lease, typed=True, sent=sent)
-
-    def left(self, job: Job) -> None:
-        """The owner of a line: see `line.Owner`."""
-        line = job.line
-        if line is None:
-            self._turns.remove(job)
-            self._figures.failed(job.body, NotAskedError)
-        elif line.job is job:
-            self._figures.failed(job.body, NoAnswerError)
-            self._end(line)
-
     def pass_on(
         self,
         terminal: str,
         body: bytes,
         lease: Lease | None,
+        sent: Sent | None = None,
         *,
         typed: bool = False,
-        sent: Sent | None = None,
     ) -> Job:
-        """The same for a body; the answer is one too, unless it is to be `typed`."""
+        """Begin to ask with `body`; the caller awaits the job. The answer is a body, too, unless it
+        is to be `typed`.
+
+        Raises:
+            NotAskedError: see `LibrarySystem.ask`.
+        """
         now = self._clock.monotonic()
         deadline = now + self._account.timeout_s
         job = Job(self, terminal, body, asked_by(body), deadline, typed, lease, sent)
@@ -152,6 +137,16 @@ class Pool:
         if is_short:
             self._open_more(now)
         return job
+
+    def left(self, job: Job) -> None:
+        """The owner of a line: see `line.Owner`."""
+        line = job.line
+        if line is None:
+            self._turns.remove(job)
+            self._figures.failed(job.body, NotAskedError)
+        elif line.job is job:
+            self._figures.failed(job.body, NoAnswerError)
+            self._end(line)
 
     def _can_wait(self, now: float) -> bool:
         """Whether one more request would be answered in time if it waited for a line (B71).
@@ -214,7 +209,11 @@ class Pool:
             self._opening_backoff.reset()
             self._refused_backoff.reset()
         if not job.is_ours:
-            self._served(line, job, now)
+            line.has_served = True
+            if job.lease is not None:
+                leases.served(job.lease, job, line, now)
+            if not self._breaker.is_well:
+                self._works_again()
         if line.is_over:
             self._lost(line)
         elif line.is_ready:
@@ -222,15 +221,12 @@ class Pool:
         if not job.is_over:
             job.end(answer)
 
-    def _served(self, line: Line, job: Job, now: float) -> None:
-        line.has_served = True
-        if job.lease is not None:
-            leases.served(job.lease, job, line, now)
-        if not self._breaker.is_well:
-            was_away = self.is_away
-            self._breaker.answered()
-            if was_away:
-                self._tell()
+    def _works_again(self) -> None:
+        """A terminal was answered after a failure."""
+        was_away = self.is_away
+        self._breaker.answered()
+        if was_away:
+            self._tell()
 
     def broken(self, line: Line, job: Job | None, end: End) -> None:
         """The owner of a line: see `line.Owner`."""
@@ -344,7 +340,7 @@ class Pool:
             self._opened(line)
 
     async def _new_line(self) -> Line:
-        line = Line(self, self._account, self._wire, self._readings)
+        line = Line(self, self._account, self.wire, self._readings)
         try:
             await connect(self._account, self._tls, line)
             await log_in(self._account, line, self._say, with_status=self._with_status)
@@ -364,7 +360,7 @@ class Pool:
     def _send_ours(self, line: Line, request: Request) -> Job:
         now = self._clock.monotonic()
         deadline = now + self._account.timeout_s
-        body = serialise(request, self._wire)
+        body = serialise(request, self.wire)
         job = Job(self, "", body, asked_by(body), deadline, typed=True, is_ours=True)
         self._due.append(job)
         line.send(job, now, self._clock.worked())
