@@ -52,6 +52,14 @@ def give(line: Line, lease: Lease | None) -> None:
         lease.line = line
 
 
+def take(line: Line, lease: Lease | None) -> bool:
+    """`line` is to serve whoever has `lease`; whether that takes it from another who leased it."""
+    if line.lease is None or line.lease is lease:
+        return False
+    end(line.lease)
+    return True
+
+
 def end(lease: Lease) -> None:
     """Nobody is preferred on its line any more."""
     if lease.line is not None:

@@ -162,8 +162,6 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the answer."""
         job = self.job
-        if self.is_over:
-            return
         if job is None:
             # Late, twice or unasked: what comes next would be taken for the answer to the next.
             if data.strip(_LINE_ENDS):
@@ -214,6 +212,8 @@ class Line(asyncio.Protocol):
         """Send `job`; its answer goes to the owner."""
         self.job, job.line = job, self
         self.used_at, self.worked_before = now, worked_s
+        if not job.is_ours:
+            self.served_at = now
         self._resends = 0
         if job.sent is not None:
             job.sent()

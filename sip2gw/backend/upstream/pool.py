@@ -120,17 +120,16 @@ class Pool:
         if self._is_closed or not self._breaker.is_closed:
             self._figures.failed(body, NotAskedError)
             raise NotAskedError
-        line = None
+        line, is_short = None, False
         if lease is not None:
             line = leases.leased_line(job, self, now)
         if line is None:
             line = self._free_line(now)
+            is_short = line is None or leases.take(line, lease)
         if line is not None:
             self._idle.remove(line)
-            is_short = self._send(line, job, now)
-        elif self._can_wait(now) and self._turns.add(job):
-            is_short = True
-        else:
+            line.send(job, now, self._clock.worked())
+        elif not (self._can_wait(now) and self._turns.add(job)):
             self._figures.failed(body, NotAskedError)
             raise NotAskedError
         self._due.append(job)
@@ -169,23 +168,14 @@ class Pool:
                 return line
         return self._idle[0] if self._idle else None
 
-    def _send(self, line: Line, job: Job, now: float) -> bool:
-        """Send `job`; whether that takes the line from a session that had leased it."""
-        is_taken = False
-        if line.lease is not None and line.lease is not job.lease:
-            leases.end(line.lease)
-            is_taken = True
-        line.served_at = now
-        line.send(job, now, self._clock.worked())
-        return is_taken
-
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits and can be answered in time."""
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
             if can_be_sent(self._pace.expected_s(now), job.deadline - now):
-                self._send(line, job, now)
+                leases.take(line, job.lease)
+                line.send(job, now, self._clock.worked())
                 return
             self._fail(job, NotAskedError)
         self._idle.append(line)

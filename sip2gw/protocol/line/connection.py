@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import Literal
 
 from msgspec import Struct
@@ -343,7 +344,7 @@ class ClientConnection:
         "_frames",
         "_last",
         "_seal",
-        "_sequence",
+        "_sequences",
         "_with_checksum",
         "wire",
     )
@@ -360,8 +361,9 @@ class ClientConnection:
         self._characters = characters
         self._seal = partial(seal_characters, wire.text.decode) if characters else seal
         self._frames = FrameBuffer(frame_bytes_max)
-        self._sequence = 9
-        self._expected = b"9"
+        self._sequences = cycle(_DIGITS)
+        self._expected = _DIGITS[-1]
+        """The sequence number of the last request."""
         self._with_checksum = False
         self._last = b""
 
@@ -371,8 +373,7 @@ class ClientConnection:
 
     def send_body(self, body: bytes, checksum: bool = True) -> bytes:
         """The same for a frame that was made by hand, without its trailer."""
-        self._sequence = (self._sequence + 1) % 10
-        self._expected = _DIGITS[self._sequence]
+        self._expected = next(self._sequences)
         self._with_checksum = checksum
         sequence = self._expected if checksum else b""
         self._last = self._seal(body, sequence, checksum) + self.wire.terminator
