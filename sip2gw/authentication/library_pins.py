@@ -39,7 +39,7 @@ from sip2gw.backend.system import LibrarySystemError, NotAskedError
 from sip2gw.model import NO_FAILURES, FailedPins
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.questions import spelling
-from sip2gw.protocol.structs import Discreet, Hidden
+from sip2gw.protocol.structs import Discreet, Hidden, Opaque
 from sip2gw.shared.door_memory import Admissions
 from sip2gw.shared.pin_guesses import PinGuesses
 
@@ -150,45 +150,50 @@ class LibraryPins:
         judging = self._judge_in_turn(guess, ask, recall)
         return self.guesses.judge_elsewhere(guess.terminal, guess.now, judging)
 
-    def _numbers(self, guess: LibraryGuess) -> list[str]:
-        """The numbers that this patron is known to have."""
+    def _counted(self, guess: LibraryGuess) -> _Counted:
+        """Where `guess` counts: at the numbers that this patron is known to have."""
         number, known_as = guess.number, guess.known_as
         alias = self._aliases.get(number)
         if alias is None and (known_as is None or known_as == number):
-            return [number]
-        return sorted(name for name in {number, known_as, alias} if name)
+            return _Counted(self, guess, [number], [spelling(number)])
+        numbers = sorted(name for name in {number, known_as, alias} if name)
+        return _Counted(self, guess, numbers, sorted({spelling(name) for name in numbers}))
 
     async def _judge_in_turn(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None
     ) -> tuple[PinState, Verdict | None]:
+        turns, counted = self.guesses.turns, self._counted(guess)
+        if not turns.take_free(counted.names):
+            counted = await self._wait_for_turn(counted)
+        names = counted.names
+        try:
+            stored: Sequence[FailedPins] = [NO_FAILURES] * len(names)
+            if not guess.store_away:
+                stored = await self.backend.failed_pins(names)
+            # Seldom are failures known anywhere.
+            is_clean = stored.count(NO_FAILURES) == len(names) and not self.guesses.unwritten
+            if not is_clean and counted.take_in(names, stored):
+                state, verdict = _LOCKED, None
+            elif recall is not None and (known := recall()) is not None:
+                return _OK if known.right else _WRONG, known
+            else:
+                state, verdict = await self._judge_unlocked(counted, ask)
+            self._remember_for_emergencies(counted, state, verdict)
+            return state, verdict
+        finally:
+            turns.release(names)
+
+    async def _wait_for_turn(self, counted: _Counted) -> _Counted:
+        """Take the turn where the guess counts by then: whoever had it before may have been told of
+        another number."""
         turns = self.guesses.turns
         while True:
-            numbers = self._numbers(guess)
-            names = _spellings(numbers)
-            has_waited = not turns.take_free(names) and await turns.take(names)
-            try:
-                # Whoever had the turn before may have been told of another number.
-                if has_waited and numbers != self._numbers(guess):
-                    continue
-                counted = _Counted(self, guess, names, numbers)
-                if not guess.store_away:
-                    stored = await self.backend.failed_pins(names)
-                else:
-                    stored = [NO_FAILURES] * len(names)
-                if self._is_anything_counted(stored) and counted.take_in(names, stored):
-                    state, verdict = _LOCKED, None
-                elif recall is not None and (known := recall()) is not None:
-                    return _OK if known.right else _WRONG, known
-                else:
-                    state, verdict = await self._judge_unlocked(counted, ask)
-                self._remember_for_emergencies(counted, state, verdict)
-                return state, verdict
-            finally:
-                turns.release(names)
-
-    def _is_anything_counted(self, stored: Sequence[FailedPins]) -> bool:
-        """Whether failures are known anywhere, which is seldom; `stored` are those of the store."""
-        return bool(self.guesses.unwritten) or stored.count(NO_FAILURES) != len(stored)
+            await turns.take(counted.names)
+            now = self._counted(counted.guess)
+            if now.numbers == counted.numbers:
+                return counted
+            turns.release(counted.names)
+            counted = now
 
     def _remember_for_emergencies(
         self, counted: _Counted, state: PinState, verdict: Verdict | None
@@ -219,16 +224,12 @@ class LibraryPins:
         if self._unanswered and not guess.store_away:
             self._unanswered.pop(self._question(guess), None)
         named = verdict.patron_id
-        if named != guess.number:
-            self.learn(guess.number, named)
-        # Under another number it is not counted yet.
-        if named and named not in counted.numbers and await counted.is_locked_too(named):
-            await self._lock_too(counted)
+        if named != guess.number and await self._is_of_locked(counted, named):
             return _LOCKED, None
-        if verdict.right and verdict.by_deed:
-            await self._take_back_deeds(counted, unanswered=counted_before)
-            return _OK, verdict
         if verdict.right:
+            if verdict.by_deed:
+                await self._take_back_deeds(counted, unanswered=counted_before)
+                return _OK, verdict
             if counted.failed:
                 await counted.clear()
             if self._by_deed:
@@ -246,13 +247,20 @@ class LibraryPins:
                 _remember(self._by_deed, name, self._by_deed.get(name, 0) + 1)
         return _WRONG, verdict
 
-    async def _lock_too(self, counted: _Counted) -> None:
-        """Lock the number that turned out to be of a locked patron, for as long. Who it is of is
-        only remembered here: after a restart, and at other gateways, it would be asked again."""
+    async def _is_of_locked(self, counted: _Counted, named: str) -> bool:
+        """Whether the answer has `named` a patron who is locked: there it is not counted yet.
+
+        Then the number that was asked is locked, too, for as long. Who it is of is only remembered
+        here: after a restart, and at other gateways, it would be asked again.
+        """
         guess = counted.guess
+        self.learn(guess.number, named)
+        if not named or named in counted.numbers or not await counted.is_locked_too(named):
+            return False
         if not guess.store_away:
             until = counted.locked_until or guess.now + self.guesses.rules.lock
             await self._cards.lock(spelling(guess.number), guess.now, until)
+        return True
 
     def _question(self, guess: LibraryGuess) -> bytes:
         return self._digest("guess", guess.number, guess.pin)
@@ -279,9 +287,15 @@ class LibraryPins:
             return
 
 
-class _Counted:
+class _Counted(Opaque, Struct, eq=False):
     """One guess, and where it has been counted already."""
 
+    _pins: LibraryPins
+    guess: LibraryGuess
+    numbers: list[str]
+    """Those of the patron."""
+    names: list[str]
+    """Where it counts: the `numbers` by `spelling`, in order."""
     failed: Sequence[str] = ()
     """Those of `names` where failures are known. Nobody else changes that: it is our turn."""
     _stored: Mapping[str, FailedPins] = MappingProxyType({})
@@ -289,15 +303,6 @@ class _Counted:
     _reserved: frozenset[str] = frozenset()
     """Where it has been counted already."""
     _most: int | None = None
-
-    def __init__(
-        self, pins: LibraryPins, guess: LibraryGuess, names: list[str], numbers: list[str]
-    ) -> None:
-        """`names` are those under which it counts: the `numbers` of the patron by `spelling`."""
-        self._pins = pins
-        self.guess = guess
-        self.names = names
-        self.numbers = numbers
 
     def take_in(self, names: Sequence[str], stored: Sequence[FailedPins]) -> bool:
         """Note what the store has counted under `names`; whether the PIN is locked under any."""
@@ -364,13 +369,6 @@ class _Counted:
         self._reserved |= {name}
         self._most = max(failures, self._most or 0)
         return True
-
-
-def _spellings(numbers: list[str]) -> list[str]:
-    """The names under which failures at `numbers` count, in order."""
-    if len(numbers) == 1:
-        return [spelling(numbers[0])]
-    return sorted({spelling(number) for number in numbers})
 
 
 def _remember(memory: OrderedDict[Any, Any], key: object, value: object) -> None:

@@ -29,7 +29,6 @@ class _Kept(Discreet, Struct):
     number: Hidden[str]
     """The card that was asked about."""
     manner: UpstreamManner
-    currency: str
     """How it was read."""
     facts: Facts
     ours: PatronRecord | None
@@ -51,7 +50,7 @@ async def snapshot_of(
     Raises:
         BackendError: the store cannot be read.
     """
-    manner, currency = session.terminal.upstream, session.terminal.currency
+    manner = session.terminal.upstream
     assert manner is not None
     backend = session.services.backend
     kept: _Kept | None = getattr(answer, "kept", None)
@@ -59,11 +58,10 @@ async def snapshot_of(
         kept is not None
         and kept.number == number
         and (kept.manner is manner or kept.manner == manner)
-        and kept.currency == currency
     ):
         facts = kept.facts
     else:
-        kept, facts = None, _read(number, answer, manner, currency)
+        kept, facts = None, _read(number, answer, manner, session.terminal.currency)
     if manner.aliases and facts.id != number:
         ours = await _holder(backend, facts, ours)
     membership = None
@@ -77,7 +75,7 @@ async def snapshot_of(
     ):
         return kept.record
     record = record_of(facts, number, ours, membership)
-    answer.kept = _Kept(number, manner, currency, facts, ours, membership, record)
+    answer.kept = _Kept(number, manner, facts, ours, membership, record)
     return record
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -119,24 +119,24 @@ class UpstreamIdentifier(Asking):
         if pin or terminal.is_door:
             presented = self._digest("presented", number, pin or "")
             question = (terminal.name, presented) if terminal.is_door and not twice else None
-        guess = None
         if pin:
             known_as = ours.id if ours is not None else None
             guess = LibraryGuess(number, known_as, pin, terminal.name, now)
-        state, verdict = await self._judge(session, request, guess, question)
-        answer: Any = verdict.answer if verdict is not None else None
-        if (
-            answer is None
-            or state is _WRONG
-            or state is _LOCKED
-            or (state is _ABSENT and says_nothing(answer, with_pin=False))
-        ):
-            asked = self._told_nothing(session, number, ours, state, answer)
+            ask = partial(self._answer, session, request, question)
+            recall = partial(self._recall, session, question) if question is not None else None
+            state, verdict = await self._pins.judge(guess, ask, recall)
         else:
+            state, verdict = await self._without_pin(session, request, question)
+        answer: Any = verdict.answer if verdict is not None else None
+        if state is _OK or (
+            state is _ABSENT and answer is not None and not says_nothing(answer, with_pin=False)
+        ):
             asked, record = await self._told(session, request, ours, state, answer)
             if state is _ABSENT:  # else judging the PIN has taught it
                 self._pins.learn(number, record.id)
             self._admissions.see(record)
+        else:
+            asked = self._told_nothing(session, number, ours, state, answer)
         if state is _OK:
             session.verified_pin = presented
             if ours is not None:
@@ -267,30 +267,17 @@ class UpstreamIdentifier(Asking):
 
     # Asking ---------------------------------------------------------------------------------------
 
-    def _judge(
-        self,
-        session: Session,
-        request: Question,
-        guess: LibraryGuess | None,
-        question: DoorQuestion | None,
-    ) -> Awaitable[tuple[PinState, Verdict | None]]:
-        """What the PIN is worth and what was answered; without a verdict nobody was asked."""
-        if guess is None:
-            return self._without_pin(session, request, question)
-        ask = partial(self._answer, session, request, question)
-        recall = partial(self._recall, session, question) if question is not None else None
-        return self._pins.judge(guess, ask, recall)
-
     async def _without_pin(
         self, session: Session, request: Question, question: DoorQuestion | None
     ) -> tuple[PinState, Verdict | None]:
+        """What was answered where no PIN is judged."""
         kept = self._recall(session, question) if question is not None else None
         return _ABSENT, kept or await self._answer(session, request, question)
 
     def _recall(self, session: Session, question: DoorQuestion) -> Verdict | None:
         """What was answered to the same question at this door a moment ago."""
-        answer = self._questions.recall(question, session.services.clock.monotonic())
-        return _verdict(answer) if answer is not None else None
+        known: Verdict | None = self._questions.recall(question, session.services.clock.monotonic())
+        return known
 
     async def _answer(
         self, session: Session, request: Question, question: DoorQuestion | None
@@ -313,11 +300,14 @@ class UpstreamIdentifier(Asking):
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
             self._note_card(request.patron_identifier, is_known=is_known)
+        # What they say of the PIN.
+        right = True if pin_is_right(answer) else False if says_nothing(answer) else None
+        verdict = Verdict(right, answer.patron_identifier.strip(), answer)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s
             now_s = session.services.clock.monotonic()
-            self._questions.remember(question, answer, now_s, window_s)
-        return _verdict(answer)
+            self._questions.remember(question, verdict, now_s, window_s)
+        return verdict
 
     def _note_card(self, number: str, *, is_known: bool) -> None:
         self._unknown.pop(number, None)
@@ -382,9 +372,3 @@ def deed_verdict(answer: Response, *, is_verified: bool) -> Verdict:
         return Verdict(said, answer=answer)
     is_done: bool = is_verified or getattr(answer, "ok", False)
     return Verdict(is_done, answer=answer, by_deed=True)
-
-
-def _verdict(answer: LibraryAnswer) -> Verdict:
-    """What an answer says about the PIN."""
-    right = True if pin_is_right(answer) else False if says_nothing(answer) else None
-    return Verdict(right, answer.patron_identifier.strip(), answer)

@@ -64,9 +64,9 @@ class Suspended(Generic[T]):
         waits_for = self._waits_for
         if waits_for is None:
             asyncio.get_running_loop().call_soon(self._step, None)
-        elif isinstance(waits_for, OneWait):
-            waits_for.at_its_end(self._step)
-        else:
+        elif isinstance(waits_for, OneWait) and not waits_for.done():
+            waits_for.then = self._step
+        else:  # or it was cancelled, when its caller left: `Detached` goes on from here
             waits_for.add_done_callback(self._step)
 
     def _step(self, done: asyncio.Future[Any] | None) -> None:
@@ -108,7 +108,8 @@ class OneWait(asyncio.Future[None]):
     would cost a request in front of a library system several per cent of what it takes in all.
     """
 
-    _then: Callable[[asyncio.Future[Any]], None] | None = None
+    then: Callable[[asyncio.Future[Any]], None] | None = None
+    """Called by `end`, or in a later turn when the wait ends otherwise."""
 
     def begun(self) -> OneWait:
         """What a generator yields in order to wait until this is done, whatever its outcome."""
@@ -116,16 +117,10 @@ class OneWait(asyncio.Future[None]):
         self._asyncio_future_blocking = True
         return self
 
-    def at_its_end(self, then: Callable[[asyncio.Future[Any]], None]) -> None:
-        """Have `then` called by `end`, or in a later turn when the wait ends otherwise, or has."""
-        self._then = then
-        if self.done():  # cancelled, when its caller left: `Detached` goes on from here
-            self._call_soon()
-
     def end(self) -> None:
         """What was waited for has happened. Call it last: whoever waits goes on before it returns,
         and may begin whatever it likes."""
-        then, self._then = self._then, None
+        then, self.then = self.then, None
         if then is None:
             self.end_later()
             return
@@ -147,7 +142,7 @@ class OneWait(asyncio.Future[None]):
         return super().cancel(msg)
 
     def _call_soon(self) -> None:
-        then, self._then = self._then, None
+        then, self.then = self.then, None
         if then is not None:
             self.add_done_callback(then)
 

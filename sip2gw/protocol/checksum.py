@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -115,7 +116,8 @@ def usual_body(frame: bytes, sequence: bytes) -> bytes | None:
     body = summed[: _DIGITS - _USUAL_TRAILER_BYTES]
     if len(body) < _COMMAND_BYTES or not summed.endswith(b"AY" + sequence + b"AZ"):
         return None
-    return body if frame.endswith(checksum_digits(summed)) else None
+    # `checksum_digits`, but for the call: each answer of a library system comes here.
+    return body if frame.endswith(b"%04X" % (-checksum(summed) & 0xFFFF)) else None
 
 
 def _split_damaged(frame: bytes, tail: int) -> Trailer:
@@ -140,3 +142,14 @@ def seal(body: bytes, sequence: bytes, with_checksum: bool) -> bytes:
     body += b"AZ"
     # `checksum_digits`, but for the call: each frame leaves here.
     return body + b"%04X" % (-checksum(body) & 0xFFFF)
+
+
+def seal_characters(
+    decode: Callable[[bytes], str], body: bytes, sequence: bytes, with_checksum: bool
+) -> bytes:
+    """The same with a checksum over the characters that `decode` reads."""
+    sealed = seal(body, sequence, with_checksum=False)
+    if not with_checksum:
+        return sealed
+    summed = sealed + b"AZ"
+    return summed + character_checksum_digits(decode(summed))

@@ -262,7 +262,8 @@ class TerminalLine(asyncio.Protocol):
                 # second piece of that size would double what a line makes us keep (C137).
                 self._transport.pause_reading()
                 link.trim()
-        self._write(out)
+        if out:
+            self._write(out)
         if conversation.closing and self._suspended is None:
             self.close(conversation.closing)
 
@@ -398,7 +399,7 @@ class TerminalLine(asyncio.Protocol):
 
     def _write(self, out: list[bytes]) -> None:
         transport = self._transport
-        if out and transport is not None and not transport.is_closing():
+        if transport is not None and not transport.is_closing():
             transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     # Ending --------------------------------------------------------------------------------

@@ -21,42 +21,37 @@ class NameTurns:
 
     def take_free(self, names: Sequence[str]) -> bool:
         """Take the turn of each of `names` if nobody has any of them; whether that was so."""
-        taken = self._taken
-        for name in names:
-            if name in taken:
-                return False
-        for name in names:
-            taken[name] = None
+        if not self._taken.keys().isdisjoint(names):
+            return False
+        self._taken.update(dict.fromkeys(names))
         return True
 
-    async def take(self, names: Sequence[str]) -> bool:
-        """Wait for the turn of each of `names`; whether that took any time.
-
-        Everybody must name them in the same order.
-        """
-        has_waited = False
+    async def take(self, names: Sequence[str]) -> None:
+        """Wait for the turn of each of `names`; everybody must name them in the same order."""
         for at, name in enumerate(names):
             if name not in self._taken:
                 self._taken[name] = None
                 continue
-            has_waited = True
             try:
                 await self._wait(name)
             except BaseException:
                 self.release(names[:at])
                 raise
-        return has_waited
 
     def release(self, names: Sequence[str]) -> None:
         """Let the next one have the turn of each."""
         for name in names:
-            waiting = self._taken[name]
-            while waiting and waiting[0].done():
-                waiting.popleft()
+            waiting = self._taken.pop(name)
             if waiting:
-                waiting.popleft().set_result(None)
-            else:
-                del self._taken[name]
+                self._hand_on(name, waiting)
+
+    def _hand_on(self, name: str, waiting: deque[asyncio.Future[None]]) -> None:
+        """Let the first of those who are still `waiting` have the turn."""
+        while waiting and waiting[0].done():
+            waiting.popleft()
+        if waiting:
+            self._taken[name] = waiting
+            waiting.popleft().set_result(None)
 
     @asynccontextmanager
     async def held(self, name: str) -> AsyncIterator[None]:

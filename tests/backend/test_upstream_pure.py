@@ -90,7 +90,7 @@ def test_terminals_have_their_turns_and_their_own_order() -> None:
     turns: Turns[Asks] = Turns(10)
     for one in [Asks("a", 1), Asks("a", 2), Asks("a", 3), Asks("b", 1), Asks("c", 1), Asks("b", 2)]:
         assert turns.add(one)
-    taken = [turns.take() for _ in range(len(turns))]
+    taken = [turns.take() for _ in range(turns.size)]
     assert [f"{one.terminal}{one.number}" for one in taken if one] == [
         "a1", "b1", "c1", "a2", "b2", "a3",
     ]  # fmt: skip
@@ -105,7 +105,7 @@ def test_who_waits_no_longer_has_no_turn() -> None:
     turns.remove(first)
     turns.remove(third)
     turns.remove(third)
-    assert len(turns) == 1
+    assert turns.size == 1
     assert turns.take() is second
 
 

@@ -80,6 +80,14 @@ async def test_what_says_anything_else_is_another(other: bytes) -> None:
     assert read(other, q63(card=b"91")) != first
 
 
+async def test_an_answer_that_is_cut_within_its_date_never_says_the_same() -> None:
+    read = Reader()
+    bare = b24().partition(b"AO")[0]
+    read(bare, q23())
+    with pytest.raises(ProtocolError):
+        read(bare[:-3], q23())
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

@@ -20,9 +20,17 @@ from sip2gw.protocol.registry import REQUESTS
 Condition = Literal["up", "connecting", "away", "refused"]
 
 _LATENCIES = 50
-_OTHER_MESSAGES = "other"
-"""The label for commands that we do not know: terminals must not invent labels (C74)."""
-_MESSAGES = {code.encode(): code for code in REQUESTS}
+
+
+class _Labels(dict[bytes, str]):
+    """The label of each command."""
+
+    def __missing__(self, command: bytes) -> str:
+        """That of commands which we do not know: terminals must not invent labels (C74)."""
+        return "other"
+
+
+_LABELS = _Labels((code.encode(), code) for code in REQUESTS)
 _OUTCOMES: dict[type[LibrarySystemError], str] = {
     NotAskedError: "not_asked",
     NoAnswerError: "no_answer",
@@ -43,14 +51,14 @@ class Figures:
     def answered(self, body: bytes, seconds: float, *, is_ours: bool) -> None:
         """The request `body` was answered so many seconds after it was sent."""
         numbers = self._numbers
-        numbers.requests[_message(body), "ok"] += 1
+        numbers.requests[_LABELS[body[:COMMAND_WIDTH]], "ok"] += 1
         numbers.seconds.observe(seconds)
         if not is_ours:
             self._latencies_s.append(seconds)
 
     def failed(self, body: bytes, error: type[LibrarySystemError]) -> None:
         """The request `body` was not answered."""
-        self._numbers.requests[_message(body), _OUTCOMES[error]] += 1
+        self._numbers.requests[_LABELS[body[:COMMAND_WIDTH]], _OUTCOMES[error]] += 1
 
     def measure(
         self, *, idle: int, busy: int, opening: int, breaker_open: bool, last_answer: float
@@ -78,8 +86,3 @@ class Figures:
         if not self._latencies_s:
             return None
         return round(statistics.median(self._latencies_s) * 1000, 1)
-
-
-def _message(body: bytes) -> str:
-    """The label of the request `body`."""
-    return _MESSAGES.get(body[:COMMAND_WIDTH], _OTHER_MESSAGES)

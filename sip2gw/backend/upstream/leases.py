@@ -21,7 +21,7 @@ def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
         return None
     line: Line = lease.line
     is_here = line.owner is owner and not line.is_over and now < lease.until_s
-    if is_here and line.is_idle:
+    if is_here and line.job is None:
         return line
     card = job.asked.patron
     if not is_here or (card and card != lease.card):
@@ -50,6 +50,14 @@ def give(line: Line, lease: Lease | None) -> None:
     line.lease = lease
     if lease is not None:
         lease.line = line
+
+
+def take(line: Line, lease: Lease | None) -> bool:
+    """`line` is to serve whoever has `lease`; whether that takes it from another who leased it."""
+    if line.lease is None or line.lease is lease:
+        return False
+    end(line.lease)
+    return True
 
 
 def end(lease: Lease) -> None:

@@ -7,14 +7,17 @@ from collections.abc import Generator
 from enum import Enum
 from typing import Any, Protocol, cast
 
+from msgspec import Struct
+
 from sip2gw.backend.system import Lease, LibrarySystemError, Sent
 from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.eager import OneWait
 from sip2gw.protocol.errors import AnotherPatronError, ProtocolError
 from sip2gw.protocol.line.connection import RESEND_BODY, ClientConnection
-from sip2gw.protocol.line.matching import asked_by
+from sip2gw.protocol.line.matching import Asked
 from sip2gw.protocol.messages import AcsStatus
+from sip2gw.protocol.structs import Opaque
 from sip2gw.protocol.wire import UNCUT, WireFormat
 
 ANSWER_BYTES_MAX = 256 * 1024
@@ -36,83 +39,56 @@ def wire_format(account: Account) -> WireFormat:
     )
 
 
-class Job:
+class Job(Opaque, Struct, eq=False):
     """One request on its way to an answer. Whoever has asked awaits it."""
 
-    __slots__ = (
-        "_answer",
-        "_error",
-        "_owner",
-        "_wait",
-        "asked",
-        "body",
-        "deadline",
-        "is_ours",
-        "is_over",
-        "lease",
-        "line",
-        "sent",
-        "terminal",
-        "typed",
-    )
-
-    def __init__(
-        self,
-        owner: Owner,
-        terminal: str,
-        body: bytes,
-        deadline: float,
-        *,
-        typed: bool,
-        lease: Lease | None = None,
-        sent: Sent | None = None,
-        is_ours: bool = False,
-    ) -> None:
-        self._owner = owner
-        self.terminal = terminal
-        self.body = body
-        self.asked = asked_by(body)
-        self.deadline = deadline
-        self.is_ours = is_ours
-        """Whether no terminal has asked: a login, a keep-alive."""
-        self.typed = typed
-        """Whether the answer is a message; else it is the body as it came."""
-        self.lease = lease
-        self.sent = sent
-        self.line: Line | None = None
-        """On which it was sent; None: it was not."""
-        self.is_over = False
-        """Whether it is answered, has failed, or nobody waits for it any more."""
-        self._answer: Any = None
-        self._error: LibrarySystemError | None = None
-        self._wait: OneWait | None = None
+    owner: Owner
+    terminal: str
+    body: bytes
+    asked: Asked
+    """What `body` is about."""
+    deadline: float
+    typed: bool
+    """Whether the answer is a message; else it is the body as it came."""
+    lease: Lease | None = None
+    sent: Sent | None = None
+    is_ours: bool = False
+    """Whether no terminal has asked: a login, a keep-alive."""
+    line: Line | None = None
+    """On which it was sent; None: it was not."""
+    is_over: bool = False
+    """Whether it is answered, has failed, or nobody waits for it any more."""
+    answer: Any = None
+    error: LibrarySystemError | None = None
+    wait: OneWait | None = None
+    """What whoever has asked waits for now."""
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:
             while not self.is_over:
-                wait = self._wait = OneWait()
+                wait = self.wait = OneWait()
                 # Only its end matters, not how it ends: `Detached` goes on after a cancelled one.
                 yield wait.begun()
         except asyncio.CancelledError:
             if not self.is_over:
                 self.is_over = True
-                self._owner.left(self)
+                self.owner.left(self)
             raise
-        if self._error is not None:
-            raise self._error
-        return self._answer
+        if self.error is not None:
+            raise self.error
+        return self.answer
 
     def end(self, answer: Any) -> None:
         """Give the answer where it is awaited. Call it last: the request goes on at once."""
-        self.is_over, self._answer = True, answer
-        if self._wait is not None and not self._wait.done():
-            self._wait.end()
+        self.is_over, self.answer = True, answer
+        if self.wait is not None:
+            self.wait.end()
 
     def fail(self, error: LibrarySystemError) -> None:
         """Raise `error` where it is awaited, in a later turn of the loop."""
-        self.is_over, self._error = True, error
-        if self._wait is not None:
-            self._wait.end_later()
+        self.is_over, self.error = True, error
+        if self.wait is not None:
+            self.wait.end_later()
 
 
 class End(Enum):
@@ -186,8 +162,6 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the answer."""
         job = self.job
-        if self.is_over:
-            return
         if job is None:
             # Late, twice or unasked: what comes next would be taken for the answer to the next.
             if data.strip(_LINE_ENDS):
@@ -234,15 +208,12 @@ class Line(asyncio.Protocol):
 
     # For the owner -------------------------------------------------------------------------
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether it waits for a request."""
-        return self.is_ready and self.job is None and not self.is_over
-
     def send(self, job: Job, now: float, worked_s: float) -> None:
         """Send `job`; its answer goes to the owner."""
         self.job, job.line = job, self
         self.used_at, self.worked_before = now, worked_s
+        if not job.is_ours:
+            self.served_at = now
         self._resends = 0
         if job.sent is not None:
             job.sent()

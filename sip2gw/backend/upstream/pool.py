@@ -43,6 +43,7 @@ from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.upstream.pace import Pace, can_be_sent, can_wait
 from sip2gw.protocol.codec import serialise
+from sip2gw.protocol.line.matching import asked_by
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import ALWAYS_SUPPORTED, AcsStatus, FeePaid, ScStatus
 
@@ -62,8 +63,9 @@ class Pool:
     def __init__(self, account: Account, metrics: Metrics, clock: Clock, log: Log) -> None:
         self._account = account
         self._clock = clock
-        self._wire = wire_format(account)
-        self._readings = Readings(self._wire, aliases=account.aliases)
+        self.wire = wire_format(account)
+        """How messages to the account are written."""
+        self._readings = Readings(self.wire, aliases=account.aliases)
         self._tls = client_context(account.tls) if account.tls is not None else None
         self._figures = Figures(account.name, metrics, log)
         self._log = log
@@ -97,16 +99,43 @@ class Pool:
 
     # Asking --------------------------------------------------------------------------------
 
-    def ask(
-        self, terminal: str, request: Request, lease: Lease | None, sent: Sent | None = None
+    def pass_on(
+        self,
+        terminal: str,
+        body: bytes,
+        lease: Lease | None,
+        sent: Sent | None = None,
+        *,
+        typed: bool = False,
     ) -> Job:
-        """Begin to ask; the caller awaits the job.
+        """Begin to ask with `body`; the caller awaits the job. The answer is a body, too, unless it
+        is to be `typed`.
 
         Raises:
             NotAskedError: see `LibrarySystem.ask`.
         """
-        body = serialise(request, self._wire)
-        return self.pass_on(terminal, body, lease, typed=True, sent=sent)
+        now = self._clock.monotonic()
+        deadline = now + self._account.timeout_s
+        job = Job(self, terminal, body, asked_by(body), deadline, typed, lease, sent)
+        if self._is_closed or not self._breaker.is_closed:
+            self._figures.failed(body, NotAskedError)
+            raise NotAskedError
+        line, is_short = None, False
+        if lease is not None:
+            line = leases.leased_line(job, self, now)
+        if line is None:
+            line = self._free_line(now)
+            is_short = line is None or leases.take(line, lease)
+        if line is not None:
+            self._idle.remove(line)
+            line.send(job, now, self._clock.worked())
+        elif not (self._can_wait(now) and self._turns.add(job)):
+            self._figures.failed(body, NotAskedError)
+            raise NotAskedError
+        self._due.append(job)
+        if is_short:
+            self._open_more(now)
+        return job
 
     def left(self, job: Job) -> None:
         """The owner of a line: see `line.Owner`."""
@@ -117,41 +146,6 @@ class Pool:
         elif line.job is job:
             self._figures.failed(job.body, NoAnswerError)
             self._end(line)
-
-    def pass_on(
-        self,
-        terminal: str,
-        body: bytes,
-        lease: Lease | None,
-        *,
-        typed: bool = False,
-        sent: Sent | None = None,
-    ) -> Job:
-        """The same for a body; the answer is one too, unless it is to be `typed`."""
-        now = self._clock.monotonic()
-        deadline = now + self._account.timeout_s
-        job = Job(self, terminal, body, deadline, typed=typed, lease=lease, sent=sent)
-        if self._is_closed or not self._breaker.is_closed:
-            self._figures.failed(body, NotAskedError)
-            raise NotAskedError
-        line = None
-        if lease is not None:
-            line = leases.leased_line(job, self, now)
-        if line is None:
-            line = self._free_line(now)
-        if line is not None:
-            is_taken = line.lease is not None and line.lease is not lease
-            self._idle.remove(line)
-            self._send(line, job, now)
-        else:
-            is_taken = True
-            if not (self._can_wait(now) and self._turns.add(job)):
-                self._figures.failed(body, NotAskedError)
-                raise NotAskedError
-        self._due.append(job)
-        if is_taken:
-            self._open_more(now)
-        return job
 
     def _can_wait(self, now: float) -> bool:
         """Whether one more request would be answered in time if it waited for a line (B71).
@@ -164,7 +158,7 @@ class Pool:
         idle_s = now - self._clock.worked()
         busy_s = min(idle_s - (line.used_at - line.worked_before) for line in self._lines)
         theirs_s = self._pace.theirs_s(now, busy_s)
-        return can_wait(len(self._turns), lines, theirs_s, self._account.timeout_s)
+        return can_wait(self._turns.size, lines, theirs_s, self._account.timeout_s)
 
     def _free_line(self, now: float) -> Line | None:
         """The idle line that was used last and is nobody's; else the one that waits longest for
@@ -174,19 +168,14 @@ class Pool:
                 return line
         return self._idle[0] if self._idle else None
 
-    def _send(self, line: Line, job: Job, now: float) -> None:
-        if line.lease is not None and line.lease is not job.lease:
-            leases.end(line.lease)
-        line.served_at = now
-        line.send(job, now, self._clock.worked())
-
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits and can be answered in time."""
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
             if can_be_sent(self._pace.expected_s(now), job.deadline - now):
-                self._send(line, job, now)
+                leases.take(line, job.lease)
+                line.send(job, now, self._clock.worked())
                 return
             self._fail(job, NotAskedError)
         self._idle.append(line)
@@ -199,7 +188,7 @@ class Pool:
         took_s = now - line.used_at
         self._figures.answered(job.body, took_s, is_ours=job.is_ours)
         # Only who waits wants to know how much of it was ours.
-        ours_s = self._clock.worked() - line.worked_before if self._turns else 0.0
+        ours_s = self._clock.worked() - line.worked_before if self._turns.size else 0.0
         self._pace.took(took_s, ours_s, now)
         self._answered_at = self._clock.epoch()
         if isinstance(answer, AcsStatus):
@@ -210,7 +199,11 @@ class Pool:
             self._opening_backoff.reset()
             self._refused_backoff.reset()
         if not job.is_ours:
-            self._served(line, job, now)
+            line.has_served = True
+            if job.lease is not None:
+                leases.served(job.lease, job, line, now)
+            if not self._breaker.is_well:
+                self._works_again()
         if line.is_over:
             self._lost(line)
         elif line.is_ready:
@@ -218,15 +211,12 @@ class Pool:
         if not job.is_over:
             job.end(answer)
 
-    def _served(self, line: Line, job: Job, now: float) -> None:
-        line.has_served = True
-        if job.lease is not None:
-            leases.served(job.lease, job, line, now)
-        if not self._breaker.is_well:
-            was_away = self.is_away
-            self._breaker.answered()
-            if was_away:
-                self._tell()
+    def _works_again(self) -> None:
+        """A terminal was answered after a failure."""
+        was_away = self.is_away
+        self._breaker.answered()
+        if was_away:
+            self._tell()
 
     def broken(self, line: Line, job: Job | None, end: End) -> None:
         """The owner of a line: see `line.Owner`."""
@@ -269,7 +259,7 @@ class Pool:
         if line.lease is not None:
             leases.end(line.lease)
         now = self._clock.monotonic()
-        if self._turns:
+        if self._turns.size:
             self._open_more(now)
         nobody_serves = not self._lines and not self._openings and self._breaker.is_closed
         if nobody_serves and now < self._open_after:
@@ -314,7 +304,7 @@ class Pool:
         """Open lines for those who wait, as far as the account may have more."""
         if self._is_closed or now < self._open_after or not self._breaker.is_closed:
             return
-        wanted = max(1, len(self._turns)) - len(self._openings)
+        wanted = max(1, self._turns.size) - len(self._openings)
         room = self._account.connections - len(self._lines) - len(self._openings)
         for _ in range(min(wanted, room)):
             self.open_one()
@@ -340,7 +330,7 @@ class Pool:
             self._opened(line)
 
     async def _new_line(self) -> Line:
-        line = Line(self, self._account, self._wire, self._readings)
+        line = Line(self, self._account, self.wire, self._readings)
         try:
             await connect(self._account, self._tls, line)
             await log_in(self._account, line, self._say, with_status=self._with_status)
@@ -360,8 +350,8 @@ class Pool:
     def _send_ours(self, line: Line, request: Request) -> Job:
         now = self._clock.monotonic()
         deadline = now + self._account.timeout_s
-        body = serialise(request, self._wire)
-        job = Job(self, "", body, deadline, typed=True, is_ours=True)
+        body = serialise(request, self.wire)
+        job = Job(self, "", body, asked_by(body), deadline, typed=True, is_ours=True)
         self._due.append(job)
         line.send(job, now, self._clock.worked())
         return job
@@ -462,7 +452,7 @@ class Pool:
             state=self._condition(),
             open=len(self._lines),
             idle=len(self._idle),
-            waiting=len(self._turns),
+            waiting=self._turns.size,
             breaker=self._breaker.state,
             latency_ms=self._figures.latency_ms,
         )

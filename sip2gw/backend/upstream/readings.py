@@ -8,6 +8,8 @@ minutes is forgotten.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from sip2gw.foundation.recent import Recent
@@ -15,13 +17,8 @@ from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.line.matching import Asked
-from sip2gw.protocol.message import Response
-from sip2gw.protocol.messages import (
-    PatronInformation,
-    PatronInformationResponse,
-    PatronStatusRequest,
-    PatronStatusResponse,
-)
+from sip2gw.protocol.message import Request, Response
+from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
 from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.protocol.wire import WireFormat
 from sip2gw.protocol.written import date_place
@@ -31,19 +28,30 @@ KEPT_BYTES_MAX = 2048
 """A longer answer, a list of many items, is read each time: memory is bounded by bytes, too."""
 
 
+class _Places(NamedTuple):
+    """What stands around the date in a question about a patron, but for its fields, and in its
+    answer."""
+
+    head: slice
+    tail: slice
+    answer_head: slice
+    answer_tail: slice
+
+
+def _places(kind: type[Request]) -> _Places:
+    date, answer_date = date_place(kind), date_place(kind.response)
+    fields_at = COMMAND_WIDTH + layout_of(kind).fixed_width
+    return _Places(
+        slice(date.start),
+        slice(date.stop, fields_at),
+        slice(answer_date.start),
+        slice(answer_date.stop, None),
+    )
+
+
 _QUESTIONS = {
-    kind.code.encode(): (
-        date_place(kind),
-        COMMAND_WIDTH + layout_of(kind).fixed_width,
-        date_place(answer),
-    )
-    for kind, answer in (
-        (PatronStatusRequest, PatronStatusResponse),
-        (PatronInformation, PatronInformationResponse),
-    )
+    kind.code.encode(): _places(kind) for kind in (PatronStatusRequest, PatronInformation)
 }
-"""Where the date stands in a question about a patron, where its fields begin, and where the date
-stands in its answer."""
 
 
 class _Kept(Discreet, Struct):
@@ -51,8 +59,7 @@ class _Kept(Discreet, Struct):
 
     head: Hidden[bytes]
     tail: Hidden[bytes]
-    length: int
-    """Of all of it, in bytes."""
+    """Never empty: else an answer without all of its date would say the same."""
     message: Response
 
 
@@ -77,21 +84,15 @@ class Readings:
         places = _QUESTIONS.get(question[:COMMAND_WIDTH])
         if places is None:
             return self._read(asked, body)
-        date, fields_at, answer_date = places
-        key = question[: date.start] + question[date.stop : fields_at] + asked.patron
+        key = question[places.head] + question[places.tail] + asked.patron
+        head, tail = body[places.answer_head], body[places.answer_tail]
         known = self._kept.get(key)
         # What says the same was the answer to the same question: it need not be matched again.
-        if (
-            known is not None
-            and len(body) == known.length
-            and body.startswith(known.head)
-            and body.endswith(known.tail)
-        ):
+        if known is not None and known.tail == tail and known.head == head:
             return known.message
         message = self._read(asked, body)
-        if len(body) <= KEPT_BYTES_MAX:
-            head, tail = body[: answer_date.start], body[answer_date.stop :]
-            self._kept.keep(key, _Kept(head, tail, len(body), message))
+        if tail and len(body) <= KEPT_BYTES_MAX:
+            self._kept.keep(key, _Kept(head, tail, message))
         return message
 
     def forget(self) -> None:

@@ -13,6 +13,7 @@ from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.clock import Clock
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.monitoring.telemetry import Log
+from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.message import Request, Response
 from sip2gw.protocol.messages import AcsStatus
 
@@ -48,7 +49,8 @@ class Sip2System:
         sent: Sent | None = None,
     ) -> Awaitable[Response]:
         """See `LibrarySystem.ask`."""
-        return self._pools[account].ask(terminal, request, lease, sent)
+        pool = self._pools[account]
+        return pool.pass_on(terminal, serialise(request, pool.wire), lease, sent, typed=True)
 
     def pass_on(
         self, account: str, terminal: str, body: bytes, lease: Lease | None = None

@@ -24,18 +24,15 @@ class Turns(Generic[W]):
         self._limit = limit
         self._queues: dict[str, deque[W]] = {}
         """In the order of turns."""
-        self._size = 0
-
-    def __len__(self) -> int:
+        self.size = 0
         """How many wait."""
-        return self._size
 
     def add(self, one: W) -> bool:
         """Let `one` wait; False if too many wait already."""
-        if self._size >= self._limit:
+        if self.size >= self._limit:
             return False
         self._queues.setdefault(one.terminal, deque()).append(one)
-        self._size += 1
+        self.size += 1
         return True
 
     def take(self) -> W | None:
@@ -45,7 +42,7 @@ class Turns(Generic[W]):
         terminal = next(iter(self._queues))
         queue = self._queues.pop(terminal)
         one = queue.popleft()
-        self._size -= 1
+        self.size -= 1
         if queue:
             self._queues[terminal] = queue
         return one
@@ -56,6 +53,6 @@ class Turns(Generic[W]):
         if queue is None or one not in queue:
             return
         queue.remove(one)
-        self._size -= 1
+        self.size -= 1
         if not queue:
             del self._queues[one.terminal]

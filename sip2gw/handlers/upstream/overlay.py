@@ -9,17 +9,23 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sip2gw.handlers import profile_fields
 from sip2gw.handlers.answers import show_answers
-from sip2gw.handlers.base import Session, TerminalView
-from sip2gw.handlers.patron import PresentedCard, badge_values, screen_texts, standing_of
+from sip2gw.handlers.base import Answer, Session, TerminalView
+from sip2gw.handlers.patron import (
+    PresentedCard,
+    badge_values,
+    screen_texts,
+    shown_answer,
+    standing_of,
+)
 from sip2gw.handlers.snapshot_cache import derived
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord, format_amount
-from sip2gw.policy.obstacles import Standing, visible_badges
+from sip2gw.policy.obstacles import visible_badges
 from sip2gw.policy.upstream.fees import read_money
 from sip2gw.protocol.encoding import recode
 from sip2gw.protocol.layout import layout_of
@@ -55,13 +61,15 @@ _ATTRIBUTES: dict[type[Any], dict[str, str]] = {
 
 
 class Overlay(Discreet, Struct, frozen=True):
-    """An answer of ours about a patron, the same for a whole day."""
+    """What we answer about a patron, the same for a whole day."""
 
-    standing: Standing
-    answer: Hidden[_Response]
+    response: Hidden[_Response]
     """Of everybody who is told the same: nobody may change it, but for its date."""
-    written: Hidden[Written] = field(default_factory=Written)
-    """Its bytes, as they left last."""
+    outcome: str
+    reason: str
+    written: Hidden[Written | None]
+    """Its bytes, as they left last; None where each needs a copy, because something of the moment,
+    or of other patrons, may be added to it."""
 
 
 def lay_over(
@@ -72,8 +80,8 @@ def lay_over(
     card: Card,
     *,
     for_payment: bool,
-) -> tuple[Standing, _Response, Written | None]:
-    """The library system's answer made ours; and its bytes, unless something may be added to it.
+) -> Answer:
+    """The library system's answer made ours.
 
     `record` is the snapshot that `theirs` has given: what is made of both is kept with it.
     """
@@ -84,17 +92,16 @@ def lay_over(
         record,
         ("overlay", terminal.standpoint, card.state, today, language, for_payment, password),
         lambda: _overlay(
-            session, theirs, record, card, today, language, password, for_payment=for_payment
+            session, theirs, presented, record, card, today, language, for_payment=for_payment
         ),
     )
-    if not _may_grow(terminal, record):
-        overlay.answer.transaction_date = now
-        return overlay.standing, overlay.answer, overlay.written
-    answer = replace(overlay.answer)
-    answer.transaction_date = now
-    if record.answers:
-        show_answers(session, answer, record)
-    return overlay.standing, answer, None
+    response, written = overlay.response, overlay.written
+    if written is None:
+        response = replace(response)
+        if record.answers:
+            show_answers(session, response, record)
+    response.transaction_date = now
+    return Answer(response, overlay.outcome, overlay.reason, presented.number, written=written)
 
 
 def _may_grow(terminal: TerminalView, record: PatronRecord) -> bool:
@@ -109,15 +116,15 @@ def _may_grow(terminal: TerminalView, record: PatronRecord) -> bool:
 def _overlay(
     session: Session,
     response: _Response,
+    presented: PresentedCard,
     record: PatronRecord,
     card: Card,
     today: date,
     language: str,
-    password: bool | None,
     *,
     for_payment: bool,
 ) -> Overlay:
-    terminal = session.terminal
+    terminal, password = session.terminal, presented.valid_password
     standing = standing_of(session, record, card, today, for_payment=for_payment)
     texts = _their_texts(response, record, for_payment=for_payment)
     codes = visible_badges(record, terminal.branch or "", today)
@@ -134,7 +141,9 @@ def _overlay(
         answer.valid_patron_password = password
     tell_money(answer, terminal.currency)
     _withhold_fields(session, answer, record)
-    return Overlay(standing, answer)
+    told = shown_answer(answer, presented, standing)
+    written = None if _may_grow(terminal, record) else Written()
+    return Overlay(answer, told.outcome, told.reason, written)
 
 
 def _their_texts(

@@ -14,7 +14,6 @@ from sip2gw.handlers.patron import (
     PresentedCard,
     present,
     response_to,
-    shown_answer,
     withhold,
 )
 from sip2gw.handlers.upstream.authorisers import authorisers_of
@@ -87,9 +86,4 @@ def tell(
     for_payment = isinstance(request, PatronInformation) and honours_payment_fetch(session, request)
     if for_payment:
         session.services.metrics.fee_limit_lifted += 1
-    standing, response, written = lay_over(
-        session, theirs, presented, record, presented.card, for_payment=for_payment
-    )
-    answer = shown_answer(response, presented, standing)
-    answer.written = written
-    return answer
+    return lay_over(session, theirs, presented, record, presented.card, for_payment=for_payment)

@@ -7,16 +7,18 @@ else; handlers see typed messages only (B10).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle
 from typing import Literal
 
 from msgspec import Struct
 
 from sip2gw.protocol.checksum import (
     Trailer,
-    character_checksum_digits,
     character_checksum_matches,
     checksum_matches,
     seal,
+    seal_characters,
     split_trailer,
     usual_body,
 )
@@ -341,7 +343,8 @@ class ClientConnection:
         "_expected",
         "_frames",
         "_last",
-        "_sequence",
+        "_seal",
+        "_sequences",
         "_with_checksum",
         "wire",
     )
@@ -356,9 +359,11 @@ class ClientConnection:
         """With `characters` checksums are summed over characters; an answer may have either."""
         self.wire = wire
         self._characters = characters
+        self._seal = partial(seal_characters, wire.text.decode) if characters else seal
         self._frames = FrameBuffer(frame_bytes_max)
-        self._sequence = 9
-        self._expected = b"9"
+        self._sequences = cycle(_DIGITS)
+        self._expected = _DIGITS[-1]
+        """The sequence number of the last request."""
         self._with_checksum = False
         self._last = b""
 
@@ -368,10 +373,10 @@ class ClientConnection:
 
     def send_body(self, body: bytes, checksum: bool = True) -> bytes:
         """The same for a frame that was made by hand, without its trailer."""
-        self._sequence = (self._sequence + 1) % 10
-        self._expected = _DIGITS[self._sequence]
+        self._expected = next(self._sequences)
         self._with_checksum = checksum
-        self._last = self._sealed(body, self._expected if checksum else b"")
+        sequence = self._expected if checksum else b""
+        self._last = self._seal(body, sequence, checksum) + self.wire.terminator
         return self._last
 
     def resend(self) -> bytes:
@@ -380,7 +385,8 @@ class ClientConnection:
 
     def request_resend(self) -> bytes:
         """97: ask for the last answer again; it carries no AY."""
-        return self._sealed(serialise(RequestAcsResend(), self.wire), b"")
+        body = serialise(RequestAcsResend(), self.wire)
+        return self._seal(body, b"", self._with_checksum) + self.wire.terminator
 
     def receive(self, data: bytes) -> None:
         """Take what the server has sent."""
@@ -452,10 +458,3 @@ class ClientConnection:
         if isinstance(response, RequestScResend):
             return ResendRequested()
         return ResponseReceived(response, frame)
-
-    def _sealed(self, body: bytes, sequence: bytes) -> bytes:
-        if self._characters and self._with_checksum:
-            summed = seal(body, sequence, with_checksum=False) + b"AZ"
-            digits = character_checksum_digits(self.wire.text.decode(summed))
-            return summed + digits + self.wire.terminator
-        return seal(body, sequence, self._with_checksum) + self.wire.terminator

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from sip2gw.protocol.errors import AnotherPatronError, StrangeAnswerError
 from sip2gw.protocol.fields import COMMAND_WIDTH
 from sip2gw.protocol.layout import layout_of
 from sip2gw.protocol.message import Message
 from sip2gw.protocol.registry import REQUESTS
+from sip2gw.protocol.structs import Opaque
 
 _PATRON, _ITEM = b"|AA", b"|AB"
 
@@ -41,7 +44,7 @@ _KINDS = {
 }
 
 
-class Asked(NamedTuple):
+class Asked(Opaque, Struct, frozen=True):
     """What the answer to a request must be about."""
 
     kind: _Kind | None
@@ -57,7 +60,7 @@ class Asked(NamedTuple):
         Anything can be the answer to a request that we do not know. With `aliases` a patron may
         have another number in the answer (C151).
         """
-        kind, patron, item = self
+        kind, patron, item = self.kind, self.patron, self.item
         if kind is None:
             return True
         if not answer.startswith(kind.answer):

@@ -65,7 +65,7 @@ class JointTurns(NameTurns):
         """Never: only the parent knows who has a turn."""
         return False
 
-    async def take(self, names: Sequence[str]) -> bool:
+    async def take(self, names: Sequence[str]) -> None:
         """See `NameTurns`."""
         await super().take(names)
         try:
@@ -73,7 +73,6 @@ class JointTurns(NameTurns):
         except BaseException:
             super().release(names)
             raise
-        return True
 
     def release(self, names: Sequence[str]) -> None:
         """See `NameTurns`."""
