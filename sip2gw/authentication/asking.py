@@ -69,14 +69,11 @@ class Asking:
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """The same with their fee list, and with the debtors whom our store knows."""
+        """The same with their fee list. Whom they may pay for must be asked about, each apart."""
         question = question_of(session, number, pin, with_fees=True)
         asked = await self.ask(session, question)
-        record, card, state = asked.record, asked.card, asked.pin
-        if record is None:
-            return None, card, state
-        ours = await self._backend.find_payer(number) or await self._backend.find_payer(record.id)
-        return PaymentFacts(record, ours.debtors if ours is not None else ()), card, state
+        facts = PaymentFacts(asked.record, ()) if asked.record is not None else None
+        return facts, asked.card, asked.pin
 
     async def _told(
         self,
