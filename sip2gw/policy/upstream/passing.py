@@ -6,7 +6,7 @@ Rules: B73, B74, C106, C120, C153, C155.
 from __future__ import annotations
 
 from datetime import tzinfo
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -38,6 +38,14 @@ def _dates_of(code: str) -> tuple[str, ...]:
     """The attributes of a request that are dates."""
     names = REQUESTS[code].__struct_fields__
     return tuple(name for name in _DATES if name in names)
+
+
+@lru_cache(maxsize=256)
+def _date_there(raw: str, zone: tzinfo, their_zone: tzinfo, date_zone: DateZone) -> str:
+    """The date `raw` as it is written there; itself if it is none. Remembered: when many terminals
+    ask, they do so in the same seconds."""
+    moment = read_timestamp(raw, zone)
+    return raw if moment is None else write_timestamp(moment.astimezone(their_zone), date_zone)
 
 
 class Side(NamedTuple):
@@ -76,10 +84,8 @@ def passing_up(
         up.current_location = branch or ""
     for name in _dates_of(request.code):
         raw = getattr(request, name)
-        moment = read_timestamp(raw, source.zone) if raw is not None else None
-        if moment is not None:
-            local = moment.astimezone(target.zone)
-            setattr(up, name, write_timestamp(local, target.date_zone))
+        if raw is not None:
+            setattr(up, name, _date_there(raw, source.zone, target.zone, target.date_zone))
     unknown = request.extra_fields
     if unknown:
         once = _said_once(request.code)
