@@ -58,21 +58,21 @@ async def debtors_of(
 
 
 async def payment_facts(
-    session: Session, payer: PatronRecord, debtor_card: str | None
+    session: Session, seen: PaymentFacts, debtor_card: str | None
 ) -> PaymentFacts:
-    """What a payment by `payer` is decided on: their snapshot, and those of their debtors (B51).
+    """`seen` with the snapshots of the debtors for whom the payment may be (B51).
 
     Whoever the library system does not tell about now cannot be paid for now.
 
     Args:
         session: at whose terminal the payer stands.
-        payer: as a 63 has just shown them.
+        seen: the payer, as a 63 has just shown them.
         debtor_card: ZD; where fees are shown apart, nobody else is meant (C37).
     """
-    family = session.terminal.presentation.family
+    payer, family = seen.payer, session.terminal.presentation.family
     is_own = debtor_card is None or payer.card(debtor_card) is not None
     if family == "off" or (family == "separate" and is_own) or not payer.payer_for:
-        return PaymentFacts(payer, ())
+        return seen
     asked = [one async for one in debtors_of(session, payer, with_lines=True)]
     _, *debtors = told_apart([payer, *filter(None, asked)])
     return PaymentFacts(payer, tuple(debtors))

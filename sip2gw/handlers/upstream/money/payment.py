@@ -21,13 +21,13 @@ from sip2gw.handlers.fee import (
 from sip2gw.handlers.patron import PresentedCard, present
 from sip2gw.handlers.upstream.behind import is_offered, library_of, refuse_unoffered
 from sip2gw.handlers.upstream.money.family import payment_facts
-from sip2gw.handlers.upstream.money.sharing import Known, RefusedThereError, pay_once
+from sip2gw.handlers.upstream.money.sharing import Intent, RefusedThereError, pay_once
 from sip2gw.model import PaymentStatus
-from sip2gw.model.shares import Share
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.debts import PaymentPlan
 from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
+from sip2gw.policy.upstream.facts import is_numbered_here
 from sip2gw.policy.upstream.payments import debts_of, kept_here, payable_by, shares_of
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import FeePaid
@@ -59,10 +59,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         return refuse(session, request, not_identified(presented), said=said)
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
         return refuse(session, request, PaymentRefusalReason.WRONG_PIN)
-    facts = PaymentFacts(seen.payer, ())
     if presented.shown is not None:  # nobody is asked about for a payer who lacks the PIN (B53)
-        facts = await payment_facts(session, seen.payer, bill.debtor_card)
-    return await pay(session, request, bill, facts, presented)
+        seen = await payment_facts(session, seen, bill.debtor_card)
+    return await pay(session, request, bill, seen, presented)
 
 
 async def _kept(session: Session, request: FeePaid, bill: Bill) -> Answer | None:
@@ -102,14 +101,10 @@ async def pay(
     if order is None:
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
         return refuse(session, request, reason, presented.shown)
-    plan, left = _decided(session, bill, order, facts)
-    records = (facts.payer, *facts.debtors)
-    known = Known(
-        {record.id: debts_of(record) for record in records},
-        {record.id: record.word.pending for record in records if record.word is not None},
-    )
+    order.payer_is_ours = is_numbered_here(facts.payer)
+    intent = _intent(session, bill, order, facts)
     try:
-        result = await pay_once(session, request, order, plan, left, known)
+        result = await pay_once(session, request, intent)
     except RefusedThereError as refused:
         reason = PaymentRefusalReason.UPSTREAM
         return refuse(session, request, reason, presented.shown, texts=refused.texts)
@@ -118,22 +113,25 @@ async def pay(
     return answer_to(session, request, result, presented.shown)
 
 
-def _decided(
-    session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFacts
-) -> tuple[tuple[Share, ...] | PaymentRefusalReason, int]:
-    """The 37s that go up, or what we book ourselves, or why nothing is; and what may still be paid
-    afterwards."""
+def _intent(session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFacts) -> Intent:
+    """What goes up for `order`, or what we book ourselves, or why nothing is."""
     _, manner = library_of(session)
-    fee_id = bill.fee_id
+    records = (facts.payer, *facts.debtors)
+    debts = {record.id: debts_of(record) for record in records}
+    fee_id, amount, up = bill.fee_id, order.amount, manner.payments
     if fee_id is not None and not (fee_id.isprintable() and is_exact(fee_id, manner.text)):
-        return PaymentRefusalReason.UNKNOWN_FEE, 0
+        return Intent(order, PaymentRefusalReason.UNKNOWN_FEE, debts)
     is_theirs = any(fee.id == fee_id for one in facts.debtors for fee in one.fees)
-    up, amount = manner.payments, order.amount
     payer = payable_by(facts.payer, amount, None if is_theirs else fee_id, goes_up=up)
-    debtors = tuple(payable_by(one, amount, None, goes_up=up) for one in facts.debtors)
-    plan = order.case.decide(order.amount, PaymentFacts(payer, debtors))
+    debtors = tuple([payable_by(one, amount, None, goes_up=up) for one in facts.debtors])
+    plan = order.case.decide(amount, PaymentFacts(payer, debtors))
     if not isinstance(plan, PaymentPlan):
-        return plan, 0
+        return Intent(order, plan, debts)
     cards = {debtor.id: debtor.id for debtor in debtors} | {payer.id: order.card}
-    shares = shares_of(plan.lines, fee_id, manner.payment_split if up else "lines", cards)
-    return shares if up else kept_here(shares, (facts.payer, *facts.debtors)), plan.left
+    texts = order.texts.of(amount, plan.left)
+    if up:
+        shares = shares_of(plan.lines, fee_id, manner.payment_split, cards, debts)
+        return Intent(order, shares, debts, texts)
+    shares = kept_here(shares_of(plan.lines, fee_id, "lines", cards, debts), records)
+    pending = {record.id: record.word.pending for record in records if record.word is not None}
+    return Intent(order, shares, debts, texts, pending)
