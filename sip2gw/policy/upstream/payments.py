@@ -104,7 +104,7 @@ def shares_of(
         lines: of the plan; those of several debtors may be mixed, by their age.
         fee_id: CG; then there is one share, of this fee.
         split: what the account wants where no fee is named.
-        cards: which card goes up for a debtor, by their id.
+        cards: which card goes up for a debtor, by their id; without one, the id itself.
         debts: of each debtor now, by their id.
     """
     shares: list[Share] = []
@@ -117,9 +117,9 @@ def shares_of(
             parts = [(line.amount, _said(line.fee_id)) for line in own]
         else:
             parts = [(sum([line.amount for line in own]), fee_id or OPEN_AMOUNT)]
-        whose = debtor_id, cards[debtor_id], own[0].relation
+        whose = debtor_id, cards.get(debtor_id, debtor_id), own[0].relation
         shares += [Share(*whose, *part, debts[debtor_id]) for part in parts]
-    return one_after_the_other(shares)
+    return one_after_the_other(shares) if len(shares) > 1 else tuple(shares)
 
 
 def kept_here(shares: Iterable[Share], records: Iterable[PatronRecord]) -> tuple[Share, ...]:

@@ -28,16 +28,19 @@ from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import receipt_of
 from sip2gw.protocol.encoding import storable
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.shared.payments import Outcome, Paying
 
 
-class Intent(Struct, frozen=True):
+class Intent(Discreet, Struct, frozen=True):
     """What is to go up for an order, and what that was decided on."""
 
     order: PaymentOrder
+    account: str
+    """At the library system."""
     plan: tuple[Share, ...] | PaymentRefusalReason
     """The shares, or why there are none."""
-    debts: Mapping[str, Debts]
+    debts: Hidden[Mapping[str, Debts]]
     """What the library system says that each debtor owes, by their id."""
     texts: tuple[str, ...] = ()
     """What is said when it is booked."""
@@ -86,14 +89,12 @@ async def pay_once(session: Session, request: FeePaid, intent: Intent) -> Paymen
 
 
 async def _pay(session: Session, request: FeePaid, intent: Intent, paying: Paying) -> PaymentResult:
-    services = session.services
-    _, manner = library_of(session)
-    begun = await services.backend.begin_shares(
-        intent.order, manner.account, intent.plan, intent.texts, intent.debts, intent.pending
+    begun = await session.services.backend.begin_shares(
+        intent.order, intent.account, intent.plan, intent.texts, intent.debts, intent.pending
     )
     if isinstance(begun, PaymentResult):
         return begun
-    services.payments.ids.add(begun.payment_id)
+    paying.payment_id = begun.payment_id
     try:
         if begun.stays_here:
             return await _book_here(session, begun, paying)
@@ -104,8 +105,6 @@ async def _pay(session: Session, request: FeePaid, intent: Intent, paying: Payin
         if not paying.is_sent:
             raise
         raise OutcomeUnknownError("the gateway failed while it was under way") from error
-    finally:
-        services.payments.ids.discard(begun.payment_id)
 
 
 async def _book_here(session: Session, begun: Begun, paying: Paying) -> PaymentResult:
@@ -140,12 +139,13 @@ async def _send_all(
     """Send one share after the other, as long as each is booked."""
     library, manner = library_of(session)
     terminal, payment = session.terminal.name, None
-    for number in range(len(begun.shares)):
+    for number, (position, share) in enumerate(begun.shares):
+        bk = receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk)
         was_sent = paying.is_sent
         try:
             if not paying.waiting:  # what was answered no is not done later (C98)
                 raise NotAskedError
-            up = _request_of(session, request, order, begun, number)
+            up = _request_of(session, request, order.currency, share, bk)
             paying.is_sent = True
             answer = await library.ask(manner.account, terminal, up, session.lease)
         except NotAskedError:
@@ -164,17 +164,13 @@ async def _send_all(
 
 
 def _request_of(
-    session: Session, request: FeePaid, order: PaymentOrder, begun: Begun, number: int
+    session: Session, request: FeePaid, currency: str, share: Share, bk: str | None
 ) -> FeePaid:
     """The 37 of a share; it goes up without a PIN (C155)."""
-    _, manner = library_of(session)
-    position, share = begun.shares[number]
     up = in_their_manner(session, with_kept_bytes(session, request))
     up.patron_identifier, up.patron_password, up.debtor = share.card, None, None
-    up.currency_type = order.currency
-    up.fee_amount = format_amount(share.amount, order.currency)
-    up.fee_identifier = share.fee_id or None
-    up.transaction_id = receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk)
+    up.currency_type, up.fee_amount = currency, format_amount(share.amount, currency)
+    up.fee_identifier, up.transaction_id = share.fee_id or None, bk
     return up
 
 
