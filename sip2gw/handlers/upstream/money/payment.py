@@ -20,7 +20,7 @@ from sip2gw.handlers.fee import (
 )
 from sip2gw.handlers.patron import present
 from sip2gw.handlers.upstream.behind import is_offered, library_of, refuse_unoffered
-from sip2gw.handlers.upstream.money.family import payment_facts
+from sip2gw.handlers.upstream.money.family import may_be_for_others, payment_facts
 from sip2gw.handlers.upstream.money.sharing import Intent, RefusedThereError, pay_once
 from sip2gw.model import PaymentStatus
 from sip2gw.policy.access import PinState
@@ -60,8 +60,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
         return refuse(session, request, PaymentRefusalReason.WRONG_PIN)
     payer = presented.shown
-    if payer is not None:  # nobody is asked about for a payer who lacks the PIN (B53)
-        seen = await payment_facts(session, seen, bill.debtor_card)
+    # Nobody is asked about for a payer who lacks the PIN (B53).
+    if payer is not None and may_be_for_others(session, payer, bill.debtor_card):
+        seen = await payment_facts(session, payer)
     order = order_of(session, request, bill, seen, presented)
     if order is None:
         return refuse(session, request, PaymentRefusalReason.NO_TRANSACTION_DATE, payer)
