@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,9 @@ from postgres import Server
 from sip2gw.backend.base import BackendError, Begun, PaymentOutcome, PaymentResult
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
+from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.money import shares
+from sip2gw.backend.sqlite.database import memory
 from sip2gw.model import Payment, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.desk.support import OpeningDays
@@ -178,6 +181,14 @@ async def test_of_who_has_paid_before_two_statements_note_that_it_goes_up_and_fo
         counts.append(ends)
     # A stranger is added first.
     assert counts == [3, 4, 2, 4]
+
+
+def test_what_goes_up_for_a_debtor_is_found_by_them_alone() -> None:
+    """With the moment of its end in the index, each payment would move an entry."""
+    with closing(memory()) as connection:
+        migrate(connection)
+        named = connection.execute("SELECT name FROM pragma_index_info('payment_share_debtor')")
+        assert named.fetchall() == [("debtor_id",)]
 
 
 async def test_a_payer_who_is_gone_meanwhile_pays_nothing(library: Library) -> None:
