@@ -90,7 +90,8 @@ class Asking:
         number = request.patron_identifier
         pending: Sequence[PendingFee] = ()
         if may_owe(answer):
-            debtor_id = id_in(answer, number, library_behind(session)[1])
+            _, manner = library_behind(session)
+            debtor_id = id_in(answer, number, manner)
             pending = await session.services.backend.pending_fees(debtor_id)
         if pending:
             answer = await as_if_told(session, request, answer, pending)

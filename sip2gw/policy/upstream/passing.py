@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import tzinfo
 from functools import cache, lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -41,19 +41,11 @@ def _dates_of(code: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _date_there(raw: str, zone: tzinfo, their_zone: tzinfo, date_zone: DateZone) -> str:
+def _date_there(raw: str, zone: tzinfo, date_zone: DateZone) -> str:
     """The date `raw` as it is written there; itself if it is none. Remembered: when many terminals
     ask, they do so in the same seconds."""
     moment = read_timestamp(raw, zone)
-    return raw if moment is None else write_timestamp(moment.astimezone(their_zone), date_zone)
-
-
-class Side(NamedTuple):
-    """How one side writes: the terminal's, or the account's."""
-
-    text: TextEncoding
-    zone: tzinfo
-    date_zone: DateZone
+    return raw if moment is None else write_timestamp(moment.astimezone(zone), date_zone)
 
 
 def unknown_there(request: Request, target: TextEncoding) -> CirculationReason | None:
@@ -67,7 +59,13 @@ def unknown_there(request: Request, target: TextEncoding) -> CirculationReason |
 
 
 def passing_up(
-    request: AnyRequest, institution: str, branch: str | None, source: Side, target: Side
+    request: AnyRequest,
+    institution: str,
+    branch: str | None,
+    zone: tzinfo,
+    date_zone: DateZone,
+    source: TextEncoding,
+    target: TextEncoding,
 ) -> AnyRequest:
     """`request` in the account's name and manner: AO, AP, dates, and the unknown fields' encoding.
 
@@ -75,7 +73,9 @@ def passing_up(
         request: as the terminal sent it.
         institution: AO there.
         branch: the terminal's; it is AP unless the request has one.
-        source: how the terminal writes.
+        zone: of the terminal.
+        date_zone: how the account writes dates.
+        source: how the terminal writes texts.
         target: how the account does.
     """
     up: Any = replace(request)
@@ -85,12 +85,12 @@ def passing_up(
     for name in _dates_of(request.code):
         raw = getattr(request, name)
         if raw is not None:
-            setattr(up, name, _date_there(raw, source.zone, target.zone, target.date_zone))
+            setattr(up, name, _date_there(raw, zone, date_zone))
     unknown = request.extra_fields
     if unknown:
         once = _said_once(request.code)
         theirs = [field for field in unknown if field[0] not in once]
-        up.extra_fields = carried(theirs, source.text, target.text)
+        up.extra_fields = carried(theirs, source, target)
     passed: AnyRequest = up
     return passed
 
