@@ -154,6 +154,12 @@ async def test_several_shares_and_one_that_stays_here_are_read(library: Library)
     assert (await begun(library, replace(TOM, kept=Kept.FEE), bk="B2")).single is None
 
 
+async def test_a_single_share_that_they_refuse_is_not_booked(library: Library) -> None:
+    payment = await begun(library, TOM)
+    refused = await end(library, payment, 0, booked=False, single=payment.single)
+    assert (refused.status, refused.lines, entries(library)) == ("refused", (), [])
+
+
 async def test_a_single_share_that_was_settled_meanwhile_is_what_its_end_says(
     library: Library,
 ) -> None:

@@ -17,7 +17,7 @@ from sip2gw.backend.sql.queries import STORE_VERSION
 from sip2gw.backend.sqlite import writer as writer_module
 from sip2gw.backend.sqlite.database import SqliteConnection, connect
 from sip2gw.backend.sqlite.writer import State, Waiting, Writer
-from sip2gw.foundation.eager import Suspended, start
+from sip2gw.foundation.eager import Detached, Suspended, start
 from sip2gw.model import AccessRow
 
 from .library import NOW
@@ -184,6 +184,40 @@ async def test_who_gave_up_waiting_disturbs_nobody(rig: Rig) -> None:
     leave(given_up)
     assert await other == "P2"
     assert rig.names() == ["P1", "P2"]
+
+
+async def test_what_goes_on_without_its_caller_hears_of_its_commit(rig: Rig) -> None:
+    """A payment whose terminal has hung up is noted all the same (C98)."""
+    rig.disk.passes = threading.Event()
+    heard = []
+
+    async def work() -> None:
+        heard.append(await rig.submit(add("P1")))
+
+    detached: Detached[None] = Detached(set(), lambda: None)
+
+    async def request() -> None:
+        await detached.run(work())
+
+    go_on(request()).cancel()
+    await asyncio.sleep(0.01)
+    rig.disk.passes.set()
+    await until(lambda: heard == ["P1"])
+
+
+async def test_whoever_runs_after_a_failing_job_knows_whom_those_before_have_changed(
+    rig: Rig,
+) -> None:
+    """They read nothing about them in memory, which is older."""
+    seen: list[set[str]] = []
+
+    def look(connection: SqliteConnection) -> WriteResult[None]:
+        seen.append(set(rig.writer.touched))
+        return WriteResult(None)
+
+    jobs = rig.submit(add("P1")), rig.submit(look), rig.submit(add("P2", fail=True))
+    await asyncio.gather(*jobs, return_exceptions=True)
+    assert seen == [{"P1"}, {"P1"}]
 
 
 async def test_the_next_transaction_begins_before_the_answers_to_the_last_one(rig: Rig) -> None:
@@ -438,7 +472,8 @@ async def test_whoever_has_waited_too_long_may_ask_again_at_once(
 
     for name in ("P1", "P2"):
         go_on(insist(name))
-    await until(lambda: len(done) == 2)
+    async with asyncio.timeout(10):
+        await until(lambda: len(done) == 2)
     other.execute("ROLLBACK")
     assert await asyncio.gather(*done) == ["P1", "P2"]
 

@@ -97,6 +97,7 @@ def test_a_list_that_is_shorter_than_their_count_does_not_tell_all():
         pytest.param(owing(None), 400, "9", {"9": 400}, id="nothing said, CG"),
         pytest.param(owing(None), 400, None, {"\0P": 400}, id="nothing said, no CG"),
         pytest.param(owing(0), 400, "9", {}, id="nothing owed"),
+        pytest.param(owing(-300, rest=-300), 100, "9", {"\0P": -300}, id="a credit"),
     ],
 )  # fmt: skip
 def test_what_a_payment_is_decided_on(record, amount, fee_id, fees):
