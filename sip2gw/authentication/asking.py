@@ -7,16 +7,18 @@ it, differs in `ask` alone.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from sip2gw.authentication.pending import as_if_told
-from sip2gw.authentication.snapshots import snapshot_of
+from sip2gw.authentication.snapshots import id_in, snapshot_of
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Card, PatronRecord
+from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.upstream.fees import fee_list_of
@@ -69,14 +71,11 @@ class Asking:
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """The same with their fee list, and with the debtors whom our store knows."""
+        """The same with their fee list. Whom they may pay for must be asked about, each apart."""
         question = question_of(session, number, pin, with_fees=True)
         asked = await self.ask(session, question)
-        record, card, state = asked.record, asked.card, asked.pin
-        if record is None:
-            return None, card, state
-        ours = await self._backend.find_payer(number) or await self._backend.find_payer(record.id)
-        return PaymentFacts(record, ours.debtors if ours is not None else ()), card, state
+        facts = PaymentFacts(asked.record, ()) if asked.record is not None else None
+        return facts, asked.card, asked.pin
 
     async def _told(
         self,
@@ -89,12 +88,17 @@ class Asking:
         """What an answer that says something tells of the holder, with what we know laid over it
         (C124), and their record."""
         number = request.patron_identifier
-        pending: tuple[str, ...] = ()
+        pending: Sequence[PendingFee] = ()
         if may_owe(answer):
-            answer, pending = await as_if_told(session, request, answer)
+            _, manner = library_behind(session)
+            debtor_id = id_in(answer, number, manner)
+            pending = await session.services.backend.pending_fees(debtor_id)
+        if pending:
+            answer = await as_if_told(session, request, answer, pending)
         record = await snapshot_of(session, number, ours, answer)
         if pending and record.word is not None:
-            record = replace(record, word=replace(record.word, pending=pending))
+            ids = tuple(fee.id for fee in pending)
+            record = replace(record, word=replace(record.word, pending=ids))
         return Asked(record, record.card(number), state, answer), record
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sip2gw.authentication.snapshots import LibraryAnswer, id_in
+from sip2gw.authentication.snapshots import LibraryAnswer
 from sip2gw.backend.system import LibrarySystemError
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import Minor
+from sip2gw.model.shares import PendingFee
 from sip2gw.policy.upstream.facts import says_nothing
 from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.pending import (
@@ -30,30 +31,23 @@ async def as_if_told(
     session: Session,
     request: PatronStatusRequest | PatronInformation,
     answer: LibraryAnswer,
-) -> tuple[LibraryAnswer, tuple[str, ...]]:
-    """`answer` as if the library system knew of all payments, and the ids of those that it was not
-    told of.
+    pending: Sequence[PendingFee],
+) -> LibraryAnswer:
+    """`answer` as if the library system knew of all payments.
 
     Args:
         session: who asked.
         request: what was asked; its PIN was right, or it had none.
-        answer: one that does not say nothing; only where something may be owed (`may_owe`).
-
-    Raises:
-        BackendError: our store cannot be read.
+        answer: one that does not say nothing.
+        pending: what it was not told of, at least one payment.
     """
     manner, currency = session.terminal.upstream, session.terminal.currency
     assert manner is not None
-    debtor_id = id_in(answer, request.patron_identifier, manner)
-    pending = await session.services.backend.pending_fees(debtor_id)
-    if not pending:
-        return answer, ()
     listed = None
     if any(fee.fee_id for fee in pending):
         listed = await _listed(session, request, answer, manner)
     left = not_entered(pending, listed)
-    told = without_paid(answer, left, manner.facts, currency, manner.text.decode)
-    return told, tuple(fee.id for fee in pending)
+    return without_paid(answer, left, manner.facts, currency, manner.text.decode)
 
 
 async def _listed(

@@ -8,7 +8,7 @@ same loop turn. What a backend cannot do is missing from its `capabilities`, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -160,6 +160,9 @@ class PaymentOrder(Discreet, Struct):
     """The transaction date of the message; None without a readable one (C105)."""
     receipts: ReceiptRules = field(default_factory=ReceiptRules)
     """How the terminal numbers its receipts, for a key that is taken (C105)."""
+    payer_is_ours: bool = False
+    """Of what goes up to a library system: whether the store knows the payer, who need not be added
+    then. Should they have gone meanwhile, the store refuses the payment."""
     id: str = field(default_factory=new_id)
     """Of this attempt, and of the payment if it is booked, however often the store tries (C98)."""
 
@@ -199,6 +202,11 @@ class Begun(Struct, frozen=True):
     """With their positions, in the order in which they go up."""
     single: SingleShare | None = None
     """Of a new payment of one share, which goes up: with it `end_share` need not read anything."""
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether we book it ourselves."""
+        return self.shares[0][1].kept is not None
 
 
 class CirculationOrder(Struct):
@@ -359,7 +367,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def begin_shares(
+    def begin_shares(
         self,
         order: PaymentOrder,
         account: str,
@@ -367,7 +375,7 @@ class Backend(Protocol):
         texts: Sequence[str],
         debts: Mapping[str, Debts],
         pending: Mapping[str, Collection[str]] | None = None,
-    ) -> Begun | PaymentResult:
+    ) -> Awaitable[Begun | PaymentResult]:
         """Note, durably before this returns, that `order` goes up to a library system (B75), or
         that its shares are about to be booked here, if they are kept (`book_kept`, C124).
 
@@ -378,9 +386,9 @@ class Backend(Protocol):
         Args:
             order: what is to be paid; its case is not looked at.
             account: at the library system.
-            plan: the shares, or why there are none.
+            plan: the shares with what is owed right before each, or why there are none.
             texts: what is said when it is booked.
-            debts: what each debtor owes now, by their id.
+            debts: what each debtor owes now, by their id, for what an earlier try has left.
             pending: of kept shares the ids of `pending_fees` that the plan is made on, by debtor;
                 if there are others now, the refusal is `system`.
 
@@ -402,7 +410,7 @@ class Backend(Protocol):
         """What was paid for a patron here that the library system was not told yet (C124)."""
         ...
 
-    async def end_share(
+    def end_share(
         self,
         payment_id: str,
         position: int,
@@ -413,7 +421,7 @@ class Backend(Protocol):
         then: tuple[int, Share] | None = None,
         settled: bool = False,
         single: SingleShare | None = None,
-    ) -> Payment:
+    ) -> Awaitable[Payment]:
         """Note, durably, how a share ended, unless that was noted before; a booked one is in the
         ledger then.
 

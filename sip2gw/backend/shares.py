@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult, SingleShare
 from sip2gw.backend.database import Database
@@ -12,14 +13,14 @@ from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import shares
 from sip2gw.backend.sql.money.ledger import load_payment
 from sip2gw.model import Minor, Payment
-from sip2gw.model.shares import Debts, SentShare, Share
+from sip2gw.model.shares import Debts, SentShare, Share, stays_here
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 
 class SharedPayments(Database):
     """The part of a store that keeps them."""
 
-    async def begin_shares(
+    def begin_shares(
         self,
         order: PaymentOrder,
         account: str,
@@ -27,12 +28,12 @@ class SharedPayments(Database):
         texts: Sequence[str],
         debts: Mapping[str, Debts],
         pending: Mapping[str, Collection[str]] | None = None,
-    ) -> Begun | PaymentResult:
+    ) -> Awaitable[Begun | PaymentResult]:
         """See `Backend.begin_shares`."""
         # What stays here is decided on what else stays here: one after the other.
-        keeps = not isinstance(plan, PaymentRefusalReason) and any(share.kept for share in plan)
-        write = self.write if keeps else self.write_beside
-        return await write(
+        stays = not isinstance(plan, PaymentRefusalReason) and stays_here(plan)
+        write = self.write if stays else self.write_beside
+        return write(
             lambda connection: shares.begin(connection, order, account, plan, texts, debts, pending)
         )
 
@@ -40,7 +41,7 @@ class SharedPayments(Database):
         """See `Backend.book_kept`."""
         return await self.write(lambda connection: shares.book_kept(connection, payment_id, now))
 
-    async def end_share(
+    def end_share(
         self,
         payment_id: str,
         position: int,
@@ -51,13 +52,13 @@ class SharedPayments(Database):
         then: tuple[int, Share] | None = None,
         settled: bool = False,
         single: SingleShare | None = None,
-    ) -> Payment:
+    ) -> Awaitable[Payment]:
         """See `Backend.end_share`."""
-        return await self.write_beside(
-            lambda connection: shares.end(
-                connection,
-                payment_id,
-                position,
+        return self.write_beside(
+            partial(
+                shares.end,
+                payment_id=payment_id,
+                position=position,
                 booked=booked,
                 now=now,
                 texts=texts,

@@ -107,7 +107,8 @@ class Identifier(Protocol):
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
     ) -> tuple[PaymentFacts | None, Card | None, PinState]:
-        """The same with all facts of a payment's decision, found in one look-up."""
+        """The same with all facts of a payment's decision, found in one look-up; of a library
+        system without the debtors, about whom it must be asked one by one."""
         ...
 
     async def verify_without_store(

@@ -3,10 +3,11 @@ it by staff later (C124)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from sip2gw.model.money import Minor
 from sip2gw.protocol.structs import Discreet, Hidden
@@ -41,10 +42,15 @@ class Share(Discreet, Struct, frozen=True):
     amount: Minor
     fee_id: str = ""
     """CG of the 37; empty: the library system spreads the amount."""
-    before: Hidden[Debts] = field(default_factory=Debts)
+    before: Hidden[Debts] = Debts()
     """What the debtor owed right before."""
     kept: Kept | None = None
     """None: it goes up. Otherwise we book it ourselves, and staff tell the library system."""
+
+
+def stays_here(shares: Sequence[Share]) -> bool:
+    """Whether we book a payment of `shares` ourselves: all of them are kept, or none is."""
+    return shares[0].kept is not None
 
 
 class ShareState(StrEnum):

@@ -30,8 +30,13 @@ class Origin(Discreet, Struct, frozen=True):
 
     facts: Hidden[Any]
     """What was read out of their answer; only who reads answers looks into it."""
-    known_here: bool
-    """Whether our store knew the patron then."""
+    known_as: Hidden[str | None]
+    """The number by which our store knew the patron then; None: it did not."""
+
+    @property
+    def known_here(self) -> bool:
+        """Whether our store knew the patron."""
+        return self.known_as is not None
 
 
 class LibraryWord(Discreet, Struct, frozen=True):

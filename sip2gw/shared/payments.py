@@ -32,6 +32,8 @@ class Paying:
     """How many requests wait for the answer."""
     is_sent: bool = False
     """Whether anything may have reached the library system."""
+    payment_id: str = ""
+    """In the journal, once it is there."""
 
 
 class Outcome(Discreet, Struct, frozen=True):
@@ -47,12 +49,15 @@ class Payments:
     """What is under way, and what is to be written yet."""
 
     def __init__(self) -> None:
-        self.ids: set[str] = set()
-        """Of payments whose shares are going up just now."""
         self.unwritten: dict[tuple[str, int], Outcome] = {}
         self._under_way: dict[Key, Paying] = {}
         self._left: set[asyncio.Future[None]] = set()
         """Of those whose terminal has gone."""
+
+    @property
+    def ids(self) -> set[str]:
+        """Of payments whose shares are going up just now."""
+        return {paying.payment_id for paying in self._under_way.values()}
 
     def under_way(self, key: Key) -> Paying | None:
         """The same payment, on its way already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -48,6 +49,26 @@ def waiting(library: Library, **wanted: Any) -> list[tuple[str, str, str, int]]:
     """Id, debtor, fee and amount of what waits for staff."""
     found = library.payment_exports(pending=True, **wanted)
     return [(one.id, one.patron, one.fee, one.amount) for one in found]
+
+
+async def test_only_what_stays_here_waits_for_payments_that_are_being_booked(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is decided on what else stays here (C60)."""
+    ways, write, beside = [], library.write, library.write_beside
+
+    def seen(way: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def noted(job: Callable[..., Any]) -> Any:
+            ways.append(name)
+            return way(job)
+
+        return noted
+
+    monkeypatch.setattr(library, "write_beside", seen(beside, "beside"))
+    assert isinstance(await begin(library, replace(OF_ANN, kept=None)), Begun)
+    monkeypatch.setattr(library, "write", seen(write, "alone"))
+    assert isinstance(await begin(library, OF_ANN, key="BK2"), Begun)
+    assert ways == ["beside", "alone"]
 
 
 async def test_a_payment_is_in_the_ledger_and_waits_for_staff(library: Library) -> None:

@@ -25,10 +25,10 @@ from .library import LIBRARY, NOW, load, order
 from .test_complete_import import complete
 
 ZOE = "2099"
-OWN = Share("P1", "C1", "own", 200)
-FOR_ZOE = Share(ZOE, ZOE, "head_of_family", 300, "Z1")
 OWED = {"P1": Debts(500, (("A1", 500),)), ZOE: Debts(700, (("Z1", 300), ("Z2", 400)))}
 """What the library system says before anything is paid."""
+OWN = Share("P1", "C1", "own", 200, before=OWED["P1"])
+FOR_ZOE = Share(ZOE, ZOE, "head_of_family", 300, "Z1", OWED[ZOE])
 
 
 def later(**passed: float) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,10 +14,12 @@ from msgspec.structs import replace
 from orders import saying
 from postgres import Server
 
-from sip2gw.backend.base import Begun, PaymentOutcome, PaymentResult
+from sip2gw.backend.base import BackendError, Begun, PaymentOutcome, PaymentResult
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
+from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.money import shares
+from sip2gw.backend.sqlite.database import memory
 from sip2gw.model import Payment, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.desk.support import OpeningDays
@@ -24,9 +27,9 @@ from sip2gw.policy.reasons import PaymentRefusalReason
 
 from .library import NOW, open_postgres_library, order
 
-TOM = Share("P8", "C8", "head_of_family", 300)
-TIM = Share("P9", "C9", "head_of_family", 200)
 OWED = {"P8": Debts(300, (("21", 300),)), "P9": Debts(200, (("31", 200),))}
+TOM = Share("P8", "C8", "head_of_family", 300, before=OWED["P8"])
+TIM = Share("P9", "C9", "head_of_family", 200, before=OWED["P9"])
 DAYS = OpeningDays({}, ZoneInfo("Europe/Brussels"))
 LATER = NOW + timedelta(minutes=5)
 
@@ -151,6 +154,12 @@ async def test_several_shares_and_one_that_stays_here_are_read(library: Library)
     assert (await begun(library, replace(TOM, kept=Kept.FEE), bk="B2")).single is None
 
 
+async def test_a_single_share_that_they_refuse_is_not_booked(library: Library) -> None:
+    payment = await begun(library, TOM)
+    refused = await end(library, payment, 0, booked=False, single=payment.single)
+    assert (refused.status, refused.lines, entries(library)) == ("refused", (), [])
+
+
 async def test_a_single_share_that_was_settled_meanwhile_is_what_its_end_says(
     library: Library,
 ) -> None:
@@ -171,13 +180,31 @@ async def test_of_who_has_paid_before_two_statements_note_that_it_goes_up_and_fo
     """B75: both are durable, and what they write is most of what a payment costs."""
     own = Share("P7", "P7", "own", 300)
     counts = []
-    for bk in ("B1", "B2"):
-        wanted = order(bk, 300, payer_id="P7", content=bk)
+    for bk, is_known in (("B1", False), ("B2", True)):
+        wanted = order(bk, 300, payer_id="P7", content=bk, payer_is_ours=is_known)
         counts.append(await statements(library, shares.begin, wanted, "default", (own,), (), OWED))
         ends = await statements(library, shares.end, wanted.id, 0, booked=True, now=NOW)
         counts.append(ends)
-    # A stranger is added, once nothing could be written without them.
-    assert counts == [4, 4, 2, 4]
+    # A stranger is added first.
+    assert counts == [3, 4, 2, 4]
+
+
+def test_what_goes_up_for_a_debtor_is_found_by_them_alone() -> None:
+    """With the moment of its end in the index, each payment would move an entry."""
+    with closing(memory()) as connection:
+        migrate(connection)
+        named = connection.execute("SELECT name FROM pragma_index_info('payment_share_debtor')")
+        assert named.fetchall() == [("debtor_id",)]
+
+
+async def test_a_payer_who_is_gone_meanwhile_pays_nothing(library: Library) -> None:
+    """The ledger is about patrons; staff have just had this one forgotten."""
+    own = Share("P7", "P7", "own", 300)
+    wanted = order("B1", 300, payer_id="P7", content="P7|300", payer_is_ours=True)
+    with pytest.raises(BackendError):
+        await library.begin_shares(wanted, "default", (own,), (), OWED)
+    assert list(library.payments()) == []
+    assert isinstance(await begin(library, own), Begun)
 
 
 async def test_a_pseudonym_finds_who_has_paid_and_has_no_card_here(library: Library) -> None:

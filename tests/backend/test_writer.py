@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.queries import STORE_VERSION
 from sip2gw.backend.sqlite import writer as writer_module
 from sip2gw.backend.sqlite.database import SqliteConnection, connect
-from sip2gw.backend.sqlite.writer import State, Writer
+from sip2gw.backend.sqlite.writer import State, Waiting, Writer
+from sip2gw.foundation.eager import Detached, Suspended, start
 from sip2gw.model import AccessRow
 
 from .library import NOW
@@ -43,6 +44,23 @@ class Disk(SqliteConnection):
         return super().execute(statement, *values)
 
 
+async def result_of(waiting: Waiting) -> Any:
+    return await waiting
+
+
+def go_on(work: Coroutine[Any, Any, Any]) -> Suspended[Any]:
+    """Drive it as a line does its requests, without a task."""
+    request = start(work)
+    assert isinstance(request, Suspended)
+    request.go_on(lambda _: None)
+    return request
+
+
+def leave(waiting: Waiting) -> None:
+    """Wait for it, and give up."""
+    go_on(result_of(waiting)).cancel()
+
+
 async def until(true: Callable[[], bool]) -> None:
     """Let the loop and the writer's thread go on until it is so."""
     while not true():  # noqa: ASYNC110 -- what the thread does has no event
@@ -63,8 +81,8 @@ class Rig:
         self.writer = Writer(connection, self.log, self._evict, bump_version=False)
         self.path = path
 
-    def submit(self, job: writer_module.Job) -> asyncio.Future[Any]:
-        return self.writer.submit(job).future
+    def submit(self, job: writer_module.Job) -> Waiting:
+        return self.writer.submit(job)
 
     async def recovered(self) -> None:
         """Wait until the store is no longer suspect."""
@@ -163,9 +181,71 @@ async def test_errors_of_the_database_become_errors_of_the_port(rig: Rig) -> Non
 
 async def test_who_gave_up_waiting_disturbs_nobody(rig: Rig) -> None:
     given_up, other = rig.submit(add("P1")), rig.submit(add("P2"))
-    given_up.cancel()
+    leave(given_up)
     assert await other == "P2"
     assert rig.names() == ["P1", "P2"]
+
+
+async def test_what_goes_on_without_its_caller_hears_of_its_commit(rig: Rig) -> None:
+    """A payment whose terminal has hung up is noted all the same (C98)."""
+    rig.disk.passes = threading.Event()
+    heard = []
+
+    async def work() -> None:
+        heard.append(await rig.submit(add("P1")))
+
+    detached: Detached[None] = Detached(set(), lambda: None)
+
+    async def request() -> None:
+        await detached.run(work())
+
+    go_on(request()).cancel()
+    await asyncio.sleep(0.01)
+    rig.disk.passes.set()
+    await until(lambda: heard == ["P1"])
+
+
+async def test_whoever_runs_after_a_failing_job_knows_whom_those_before_have_changed(
+    rig: Rig,
+) -> None:
+    """They read nothing about them in memory, which is older."""
+    seen: list[set[str]] = []
+
+    def look(connection: SqliteConnection) -> WriteResult[None]:
+        seen.append(set(rig.writer.touched))
+        return WriteResult(None)
+
+    jobs = rig.submit(add("P1")), rig.submit(look), rig.submit(add("P2", fail=True))
+    await asyncio.gather(*jobs, return_exceptions=True)
+    assert seen == [{"P1"}, {"P1"}]
+
+
+async def test_the_next_transaction_begins_before_the_answers_to_the_last_one(rig: Rig) -> None:
+    """So it commits while they are written."""
+    rig.disk.passes = threading.Event()
+    first = rig.submit(add("P1"))
+    await begun(first)
+    second = rig.submit(add("P2"))
+    seen = []
+
+    async def answer() -> None:
+        await first
+        seen.append(second.state)
+
+    go_on(answer())
+    rig.disk.passes.set()
+    await second
+    assert seen == [State.BEGUN]
+
+
+async def test_whoever_is_told_may_write_again_in_the_same_step(rig: Rig) -> None:
+    async def twice(name: str) -> None:
+        await rig.submit(add(name))
+        await rig.submit(add(f"{name}-2"))
+
+    for number in range(3):
+        go_on(twice(f"P{number}"))
+    await until(lambda: len(rig.names()) == 6)
 
 
 async def test_a_full_queue_refuses_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,8 +300,8 @@ def pay(name: str) -> writer_module.Job:
 
 async def test_an_order_for_which_nobody_waits_any_more_is_not_begun(rig: Rig) -> None:
     dropped, other = rig.writer.submit(pay("P1"), "BK1"), rig.writer.submit(add("P2"))
-    dropped.future.cancel()
-    await other.future
+    leave(dropped)
+    await other
     assert rig.names() == ["P2"]
     assert dropped.state is not State.BEGUN
 
@@ -230,8 +310,8 @@ async def test_what_is_optional_is_not_begun_either_and_everything_else_is(rig: 
     """A wrong PIN is counted although the terminal has hung up."""
     optional = rig.writer.submit(add("P1"), optional=True)
     counted = rig.writer.submit(add("P2"))
-    optional.future.cancel()
-    counted.future.cancel()
+    leave(optional)
+    leave(counted)
     await rig.submit(add("P3"))
     assert rig.names() == ["P2", "P3"]
 
@@ -241,12 +321,13 @@ async def test_nor_is_it_begun_when_another_job_of_the_batch_fails(rig: Rig) -> 
     orders = [rig.writer.submit(pay(f"P{n}"), f"BK{n}") for n in range(3)]
 
     def give_up(connection: SqliteConnection) -> WriteResult[None]:
-        orders[0].future.cancel()
+        if not orders[0].unwanted:
+            leave(orders[0])
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
         await rig.submit(give_up)
-    assert [await waiting.future for waiting in orders[1:]] == ["P1", "P2"]
+    assert [await waiting for waiting in orders[1:]] == ["P1", "P2"]
     assert rig.names() == ["P1", "P2"]
 
 
@@ -257,7 +338,7 @@ async def test_a_commit_under_way_is_in_doubt_until_it_ends(rig: Rig) -> None:
     await begun(waiting)
     assert rig.writer.orders_in_doubt() == ["BK1"]
     rig.disk.passes.set()
-    await waiting.future
+    await waiting
     assert waiting.state is State.ENDED
     assert rig.writer.orders_in_doubt() == []
 
@@ -266,7 +347,7 @@ async def test_an_order_whose_commit_failed_is_done_once_when_the_disk_works_aga
     rig: Rig,
 ) -> None:
     rig.disk.failing, rig.disk.failures_left = "COMMIT", 4
-    assert await rig.writer.submit(pay("P1"), "BK1").future == "P1"
+    assert await rig.writer.submit(pay("P1"), "BK1") == "P1"
     assert rig.disk.failures_left == 0
     assert rig.names() == ["P1"]
 
@@ -278,12 +359,12 @@ async def test_while_nobody_knows_everything_else_is_refused_at_once(rig: Rig) -
     second = rig.writer.submit(pay("P2"), "BK2")
     rig.disk.passes.set()
     with pytest.raises(UnavailableError):
-        await second.future
+        await second
     with pytest.raises(UnavailableError, match="recovered"):
         rig.writer.submit(pay("P3"), "BK3")
     assert rig.writer.orders_in_doubt() == ["BK1"]
     rig.disk.failing = ""
-    assert await first.future == "P1"
+    assert await first == "P1"
     assert rig.names() == ["P1"]
 
 
@@ -292,7 +373,7 @@ async def test_an_order_in_doubt_for_which_nobody_waits_is_not_tried_again(rig: 
     rig.disk.failing = "COMMIT"
     waiting = rig.writer.submit(pay("P1"), "BK1")
     await begun(waiting)
-    waiting.future.cancel()
+    leave(waiting)
     await until(lambda: rig.writer.suspect)
     assert rig.writer.orders_in_doubt() == ["BK1"]
     rig.disk.failing = ""
@@ -315,7 +396,7 @@ async def test_an_order_that_can_never_be_committed_is_refused_in_the_end(
 
     monkeypatch.setattr(Writer, "_commit", commit)
     with pytest.raises(UnavailableError, match="commit"):
-        await rig.writer.submit(pay("P1"), "BK1").future
+        await rig.writer.submit(pay("P1"), "BK1")
     assert rig.names() == []
 
 
@@ -331,7 +412,7 @@ async def test_the_transaction_that_ends_the_doubt_tells_everybody_to_read_anew(
 
     before = version()
     rig.disk.failing, rig.disk.failures_left = "COMMIT", 1
-    await rig.writer.submit(pay("P1"), "BK1").future
+    await rig.writer.submit(pay("P1"), "BK1")
     assert version() == before + 1
 
 
@@ -343,7 +424,7 @@ async def test_a_store_that_is_closed_while_nobody_knows_says_so(tmp_path: Path)
     await until(lambda: rig.writer.suspect)
     await rig.writer.stop()
     with pytest.raises(OutcomeUnknownError):
-        await waiting.future
+        await waiting
 
 
 # Another process holds the lock
@@ -363,7 +444,7 @@ async def test_a_job_waits_for_the_lock(rig: Rig, other: SqliteConnection) -> No
     await asyncio.sleep(0.01)
     assert waiting.state is State.QUEUED
     other.execute("ROLLBACK")
-    assert await waiting.future == "P1"
+    assert await waiting == "P1"
 
 
 async def test_what_waited_too_long_for_the_lock_is_refused_and_never_done(
@@ -371,10 +452,30 @@ async def test_what_waited_too_long_for_the_lock_is_refused_and_never_done(
 ) -> None:
     monkeypatch.setattr(rig.writer, "_lock_wait_s", 0.02)
     with pytest.raises(UnavailableError, match="another process"):
-        await rig.writer.submit(pay("P1"), "BK1").future
+        await rig.writer.submit(pay("P1"), "BK1")
     other.execute("ROLLBACK")
     await rig.submit(add("P2"))
     assert rig.names() == ["P2"]
+
+
+async def test_whoever_has_waited_too_long_may_ask_again_at_once(
+    rig: Rig, other: SqliteConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rig.writer, "_lock_wait_s", 0.02)
+    done = []
+
+    async def insist(name: str) -> None:
+        with pytest.raises(UnavailableError, match="another process"):
+            await rig.writer.submit(pay(name), name)
+        rig.writer._lock_wait_s = 10
+        done.append(rig.writer.submit(pay(name), name))
+
+    for name in ("P1", "P2"):
+        go_on(insist(name))
+    async with asyncio.timeout(10):
+        await until(lambda: len(done) == 2)
+    other.execute("ROLLBACK")
+    assert await asyncio.gather(*done) == ["P1", "P2"]
 
 
 async def test_what_nobody_waits_for_while_the_lock_is_taken_is_never_done(
@@ -382,7 +483,7 @@ async def test_what_nobody_waits_for_while_the_lock_is_taken_is_never_done(
 ) -> None:
     given_up = rig.writer.submit(pay("P1"), "BK1")
     await asyncio.sleep(0.01)
-    given_up.future.cancel()
+    leave(given_up)
     await asyncio.sleep(0.01)
     other.execute("ROLLBACK")
     await rig.submit(add("P2"))
@@ -400,7 +501,7 @@ async def test_the_loop_is_free_while_the_lock_is_taken(rig: Rig, other: SqliteC
         longest = max(longest, loop.time() - before)
     assert longest < 1
     other.execute("ROLLBACK")
-    await waiting.future
+    await waiting
 
 
 async def test_door_rows_wait_for_the_lock_as_well(

@@ -185,9 +185,10 @@ async def test_the_pin_that_the_payer_has_shown_lasts_although_others_are_asked_
 async def test_off_pays_own_fees_only(tmp_path):
     async with in_front_of(tmp_path, Books()) as (gateway, library):
         pay = await gateway.terminal("pay-3")
-        answer = await pay.ask(ask_37("1001", "3.00", pin="1001", fee="21", bk="B1"))
-        assert answer.startswith("38N")
-        assert (asked_about(library), paid(library)) == (["1001"], [])
+        for extra in ("", "ZD1002|"):
+            bill = ask_37("1001", "3.00", pin="1001", fee="21", bk="B1", extra=extra)
+            assert (await pay.ask(bill)).startswith("38N")
+        assert (asked_about(library), paid(library)) == (["1001", "1001"], [])
 
 
 async def test_who_is_left_out_is_not_paid_for(tmp_path):

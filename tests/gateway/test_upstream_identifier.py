@@ -551,13 +551,14 @@ async def test_a_kiosk_is_asked_each_time(there):
     assert len(there.library.asked) == 2
 
 
-async def test_whoever_pays_does_so_for_those_whom_our_store_knows(there):
+async def test_whoever_pays_is_asked_about_with_their_fees_and_nobody_else_is(there):
+    """Our store knows for whom 1006 may pay, and the library system what these owe."""
     there.library.pins["1006"] = "1006"
     facts, card, pin = await there.identifier.identify_payer(there.session(), "1006", "1006")
     assert (facts.payer.name, card.number, pin) == ("Jan Jansen", "1006", OK)
-    assert [debtor.id for debtor in facts.debtors] == ["1005"]
-    facts, _, _ = await there.identifier.identify_payer(there.session(), "91", "1234")
+    assert [relation.from_id for relation in facts.payer.payer_for] == ["1005"]
     assert facts.debtors == ()
+    assert len(there.library.asked) == 1
     assert (await there.identifier.identify_payer(there.session(), "99", "1"))[0] is None
 
 

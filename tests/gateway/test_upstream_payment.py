@@ -48,6 +48,20 @@ async def test_a_payment_goes_up_once_without_the_pin_and_is_in_the_ledger(tmp_p
         assert len(went_up(library)) == 1
 
 
+async def test_a_payer_is_added_to_our_store_if_it_does_not_know_them(tmp_path):
+    """The ledger is about patrons."""
+    owed = {b"1001": {b"1": 200}, b"2001": {b"2": 200}}
+    anna = {"kind": "patron", "id": "1001", "name": "Anna Peeters"}
+    async with before(tmp_path, owed=owed, records=[anna]) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        with patch.object(shares, "ADD_PERSON", "no statement"):
+            assert (await till.ask(pay())).startswith("38Y")
+            assert (await till.ask(pay(patron="2001", bk="B2"))).startswith("38N")
+        assert (await till.ask(pay(patron="2001", bk="B2"))).startswith("38Y")
+        assert [one.patron for one in library.answer.paid] == [b"1001", b"2001"]
+        assert books_agree(gateway, library)
+
+
 async def test_a_second_amount_fee_or_receipt_number_goes_nowhere(tmp_path):
     """A library system that heeds the last of two would book what we did not."""
     async with before(tmp_path) as (gateway, library):

@@ -21,10 +21,17 @@ from sip2gw.model import (
     DoorEntry,
     LibraryWord,
     Membership,
+    Origin,
     PatronRecord,
     Until,
 )
-from sip2gw.policy.upstream.facts import pin_is_right, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.facts import (
+    is_numbered_here,
+    pin_is_right,
+    read_facts,
+    record_of,
+    says_nothing,
+)
 from sip2gw.policy.upstream.fields import read_date
 from sip2gw.policy.upstream.presets import PRESETS
 from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
@@ -34,6 +41,12 @@ from sip2gw.protocol.messages import PatronInformationResponse
 def said(record: PatronRecord) -> LibraryWord:
     assert record.word is not None
     return record.word
+
+
+def origin_of(record: PatronRecord) -> Origin:
+    origin = said(record).origin
+    assert origin is not None
+    return origin
 
 
 def card_of(record: PatronRecord, number: str) -> Card:
@@ -326,6 +339,21 @@ def test_the_cards_are_the_scanned_one_the_answers_and_those_we_know():
         card_of(record_of(FACTS, "MAIN-1", replaced_only, None), "MAIN-1").state is CardState.ACTIVE
     )
     assert record_of(FACTS, "SCANNED", None, None).cards == (Card("SCANNED"), Card("MAIN-1"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "is_known", "is_numbered"),
+    [
+        pytest.param(OURS, True, True, id="ours"),
+        pytest.param(None, False, False, id="a stranger"),
+        pytest.param(replace(OURS, id="MAIN-2"), True, False, id="ours by another card"),
+    ],
+)
+def test_whether_our_store_has_the_number_by_which_they_know_a_patron(ours, is_known, is_numbered):
+    record = record_of(FACTS, "MAIN-1", ours, None)
+    assert origin_of(record).known_here is is_known
+    assert is_numbered_here(record) is is_numbered
+    assert not is_numbered_here(OURS)  # nobody has asked them
 
 
 @pytest.mark.parametrize(("status_of_ours", "status_here"), [(8, 8), (4, 4), (3, 5), (0, 5)])

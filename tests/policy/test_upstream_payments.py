@@ -97,6 +97,7 @@ def test_a_list_that_is_shorter_than_their_count_does_not_tell_all():
         pytest.param(owing(None), 400, "9", {"9": 400}, id="nothing said, CG"),
         pytest.param(owing(None), 400, None, {"\0P": 400}, id="nothing said, no CG"),
         pytest.param(owing(0), 400, "9", {}, id="nothing owed"),
+        pytest.param(owing(-300, rest=-300), 100, "9", {"\0P": -300}, id="a credit"),
     ],
 )  # fmt: skip
 def test_what_a_payment_is_decided_on(record, amount, fee_id, fees):
@@ -126,10 +127,15 @@ LINES = (
     ],
 )
 def test_one_37_for_each_debtor_or_each_fee(lines, fee_id, split, shares):
-    cards = {"P": "P-card", "C": "C"}
-    found = shares_of(lines, fee_id, split, cards)
+    debts = {"P": Debts(500), "C": Debts(400)}
+    found = shares_of(lines, fee_id, split, {"P": "P-card"}, debts)
     assert [(one.debtor_id, one.fee_id, one.amount) for one in found] == shares
-    assert {one.card for one in found} <= set(cards.values())
+    assert {(one.debtor_id, one.card) for one in found} <= {("P", "P-card"), ("C", "C")}
+
+
+def test_each_37_is_known_with_what_its_debtor_owes_right_before_it():
+    found = shares_of(LINES, None, "lines", {}, {"P": BEFORE, "C": Debts(400)})
+    assert [one.before for one in found] == [BEFORE, Debts(300, (("2", 300),)), Debts(400)]
 
 
 @pytest.mark.parametrize(
@@ -163,10 +169,10 @@ def test_when_the_rest_of_a_payment_goes_up(plan, payable, reason):
 
 
 def test_what_is_owed_before_each_share():
-    first, second, third = paid(200, "1"), paid(100, ""), paid(50, "2")
-    seen = one_after_the_other([first, second, third], {"P": BEFORE})
+    seen = one_after_the_other([paid(200, "1"), paid(100, ""), paid(50, "2")])
     assert [one.before for one in seen] == [BEFORE, Debts(300, (("2", 300),)), Debts(200)]
-    assert one_after_the_other([first, second], {})[1].before == Debts()
+    unsaid = one_after_the_other([paid(200, "1", Debts()), paid(100, "", Debts())])
+    assert unsaid[1].before == Debts()
 
 
 def test_only_with_some_shares_a_list_is_kept():
@@ -174,7 +180,7 @@ def test_only_with_some_shares_a_list_is_kept():
     fees = [f"{number:04}" for number in range(LISTED_MAX + 2)]
     lines = tuple((fee, 1) for fee in fees)
     owed = Debts(len(fees), lines)
-    seen = [one.before for one in one_after_the_other([paid(1, fee) for fee in fees], {"P": owed})]
+    seen = [one.before for one in one_after_the_other([paid(1, fee, owed) for fee in fees])]
     assert [one.balance for one in seen] == list(range(len(fees), 0, -1))
     assert seen[LISTED_MAX - 1] == Debts(3, lines[-3:])
     assert [one.lines for one in seen[LISTED_MAX:]] == [None, None]

@@ -44,10 +44,10 @@ def configured(library, *, keys="", connections=4):
 
 
 @asynccontextmanager
-async def before(directory, *behaviours, owed=None, keys="", connections=4, **till):
+async def before(directory, *behaviours, owed=None, keys="", connections=4, records=(), **till):
     """A gateway before a library system with books, to which the first patron owes 2.00 and 3.00.
 
-    `behaviours`: what the library system does with each 37.
+    `behaviours`: what the library system does with each 37. `records`: what our store knows.
     """
     fees = {b"1001": {b"1": 200, b"2": 300}} if owed is None else owed
     faults = script(*behaviours)
@@ -58,7 +58,7 @@ async def before(directory, *behaviours, owed=None, keys="", connections=4, **ti
     )
     async with library:
         upstream = configured(library, keys=keys, connections=connections)
-        async with running(directory, config=CONFIG + TILL + upstream, records=[]) as gateway:
+        async with running(directory, config=CONFIG + TILL + upstream, records=records) as gateway:
             yield gateway, library
 
 

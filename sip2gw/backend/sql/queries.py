@@ -272,19 +272,12 @@ PAYMENT_PLACES = """
 """Goes where the rows of a payment will be."""
 FREE_KEY = "UPDATE payment SET key = NULL WHERE terminal = ? AND key = ?"
 """A payment whose key has expired, or belongs to another now, stays for ever, without it (C5)."""
-_ADD_PAYMENT = """
+ADD_PAYMENT = """
     INSERT INTO payment (id, time, terminal, payer_id, amount, currency, payment_type, bk, status,
                          texts, key, content, key_expires, card, transacted)
-    {row}
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING"""
-ADD_PAYMENT = fill(_ADD_PAYMENT, row="VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 """Writes nothing when its key is taken, or when the attempt with its id was given up."""
-ADD_PAYMENT_OF_KNOWN = fill(
-    _ADD_PAYMENT,
-    row="""SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-    WHERE EXISTS (SELECT 1 FROM patron WHERE id = ?)""",
-)
-"""Nor when there is no patron with the last id."""
 ADD_TRANSACTION = """
     INSERT INTO ledger_transaction (id, time, kind, payment_id) VALUES (?, ?, ?, ?)"""
 ADD_ENTRY = """

@@ -108,6 +108,7 @@ MIGRATIONS = (
         "the door log and payments in the order of their time",
         library.DOOR_LOG_IN_ORDER + money.PAYMENTS_IN_ORDER,
     ),
+    Migration(35, "what goes up for a debtor, found by them alone", money.SHARES_OF_DEBTOR),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -89,7 +89,7 @@ class Orders:
             waiting = self._writer.submit(
                 job if known is None else _after(known, order, job), order
             )
-            result = await waiting.future
+            result = await waiting
         except HungUpError:
             raise
         except asyncio.CancelledError:

@@ -321,12 +321,12 @@ class Store(Library):
             BackendError: nothing was changed.
         """
         self._check_open()
-        return self._writer.submit(if_wished(job)).future
+        return self._writer.submit(if_wished(job))
 
     def _write_if_wanted(self, job: Callable[[SqliteConnection], WriteResult[T]]) -> Awaitable[T]:
         """Like `write`, but it is not begun when nobody waits for it any more."""
         self._check_open()
-        return self._writer.submit(if_wished(job), optional=True).future
+        return self._writer.submit(if_wished(job), optional=True)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -501,7 +501,7 @@ class Store(Library):
             writing.run(connection)
             return WriteResult(None)
 
-        await self._writer.submit(job).future
+        await self._writer.submit(job)
 
     async def calendar_changes(self, until: datetime | None = None) -> Sequence[CalendarChange]:
         """The last change of each branch's hours by staff, even one that has ended (C139)."""
@@ -555,7 +555,7 @@ class Store(Library):
             connection.executemany(activity.PUT, rows)
             return WriteResult(None)
 
-        await self._writer.submit(job).future
+        await self._writer.submit(job)
 
     def _flush_log(self) -> None:
         self._flush = None

@@ -36,10 +36,12 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from enum import IntEnum
 from queue import SimpleQueue
 from typing import Any
+
+from msgspec import Struct
 
 from sip2gw.backend.base import BackendError, OutcomeUnknownError, UnavailableError
 from sip2gw.backend.database import WriteResult
@@ -47,7 +49,9 @@ from sip2gw.backend.sql.door_log import AccessLog
 from sip2gw.backend.sql.queries import BUMP_FOR_PARTS, BUMP_VERSION, NOTE_PART
 from sip2gw.backend.sqlite.cache import part_of
 from sip2gw.backend.sqlite.database import SqliteConnection, is_busy, never_wait
+from sip2gw.foundation.eager import OneWait
 from sip2gw.model import AccessRow, Fee, PatronRecord
+from sip2gw.protocol.structs import Opaque
 
 BATCH_JOBS_MAX = 64
 JOBS_PER_TURN = 16
@@ -85,44 +89,45 @@ _BEGUN, _ENDED = State.BEGUN, State.ENDED
 """By name: Python 3.11 takes 0.1 µs to find a member of an enumeration."""
 
 
-class Waiting:
-    """A job with the future of whoever waits for it, and then its outcome."""
+class Waiting(Opaque, Struct, eq=False):
+    """A job, and then its outcome. Whoever has submitted it awaits it."""
 
-    __slots__ = ("future", "job", "optional", "order", "outcome", "since", "state", "tries")
+    job: Job
+    order: object
+    """Of a payment, or of what is to be done with an item; None for everything else."""
+    optional: bool
+    """Whether it is not begun when nobody waits for it any more."""
+    since: float
+    state: State = State.QUEUED
+    tries: int = 0
+    outcome: WriteResult[Any] | Exception = _PENDING
+    wait: OneWait | None = None
 
-    def __init__(
-        self, job: Job, future: asyncio.Future[Any], order: object, optional: bool, since: float
-    ) -> None:
-        self.job = job
-        self.future = future
-        self.order = order
-        """Of a payment, or of what is to be done with an item; None for everything else."""
-        self.optional = optional
-        """Whether it is not begun when nobody waits for it any more."""
-        self.since = since
-        self.state = State.QUEUED
-        self.tries = 0
-        self.outcome: WriteResult[Any] | Exception = _PENDING
+    def __await__(self) -> Generator[Any, None, Any]:
+        while self.state is not _ENDED:
+            wait = self.wait = OneWait()
+            # Only its end matters, not how it ends: `Detached` goes on after a cancelled one.
+            yield wait.begun()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome.result
 
     @property
     def unwanted(self) -> bool:
         """Whether it need not be done, because nobody waits for it any more."""
-        return self.optional and self.future.done()
+        return self.optional and self.wait is not None and self.wait.cancelled()
 
     def settle(self) -> None:
-        """Tell the waiting coroutine, unless it has given up."""
+        """Its outcome is known: whoever waits goes on at once, unless they have given up."""
         self.state = _ENDED
-        if self.future.done():
-            return
-        if isinstance(self.outcome, Exception):
-            self.future.set_exception(self.outcome)
-        else:
-            self.future.set_result(self.outcome.result)
+        if self.wait is not None:
+            self.wait.end()
 
     def fail(self, error: Exception) -> None:
-        """It was not done, and will not be."""
-        self.outcome = error
-        self.settle()
+        """It was not done, and will not be: whoever waits learns of it in a later turn."""
+        self.state, self.outcome = _ENDED, error
+        if self.wait is not None:
+            self.wait.end_later()
 
 
 class Writer:
@@ -185,7 +190,7 @@ class Writer:
     # In the event loop ----------------------------------------------------------------------
 
     def submit(self, job: Job, order: object = None, *, optional: bool = False) -> Waiting:
-        """Queue `job`; the future of what is returned has its result once it is durable.
+        """Queue `job`; awaiting what is returned gives its result once it is durable.
 
         Args:
             job: what is to be done.
@@ -200,10 +205,8 @@ class Writer:
             raise UnavailableError("the store could not commit and has not recovered yet")
         if len(self._queue) >= QUEUE_JOBS_MAX:
             raise UnavailableError("the store's write queue is full")
-        loop = asyncio.get_running_loop()
-        waiting = Waiting(
-            job, loop.create_future(), order, optional or order is not None, loop.time()
-        )
+        since = asyncio.get_running_loop().time()
+        waiting = Waiting(job, order, optional or order is not None, since)
         self._queue.append(waiting)
         self.nudge()
         return waiting
@@ -292,8 +295,8 @@ class Writer:
                 if waiting.unwanted:
                     continue
                 waiting.state = _BEGUN
-                waiting.outcome = waiting.job(self._connection)
-                self._note_touched(waiting.outcome)
+                waiting.outcome = done = waiting.job(self._connection)
+                self.touched.update(done.touched, done.fees, done.changes)
         except Exception:
             # Failures are rare and savepoints cost every job, so the first try uses none.
             self._run_one_by_one(batch)
@@ -313,23 +316,20 @@ class Writer:
                     waiting.fail(UnavailableError("not run"))
                     continue
                 waiting.state = State.BEGUN
-                waiting.outcome = _run_alone(self._connection, waiting.job)
-                self._note_touched(waiting.outcome)
+                waiting.outcome = done = _run_alone(self._connection, waiting.job)
+                if isinstance(done, WriteResult):
+                    self.touched.update(done.touched, done.fees, done.changes)
         except sqlite3.Error as error:
             self._undo(batch, error)
         else:
             self._hand_over(batch)
-
-    def _note_touched(self, outcome: WriteResult[Any] | Exception) -> None:
-        if isinstance(outcome, WriteResult):
-            self.touched.update(outcome.touched, outcome.fees, outcome.changes)
 
     def _hand_over(self, batch: list[Waiting]) -> None:
         loop, rows = asyncio.get_running_loop(), self._access_log.take()
         self._orders.put(lambda: self._commit(loop, batch, rows))
 
     def _finish(self, batch: list[Waiting]) -> None:
-        """The transaction is durable: update snapshots, answer, go on with what waits."""
+        """The transaction is durable: update snapshots, go on with what waits, answer."""
         self._batch = []
         for waiting in batch:
             outcome = waiting.outcome
@@ -340,9 +340,10 @@ class Writer:
                     self._change(patron_id, change)
                 if outcome.touched:
                     self._evict(outcome.touched)
+        # First, so that the next transaction commits while the answers to this one are written.
+        self._go_on()
         for waiting in batch:
             waiting.settle()
-        self._go_on()
 
     def _undo(self, batch: list[Waiting], error: Exception) -> None:
         """Nothing was written, for certain: no COMMIT was tried."""

@@ -89,11 +89,9 @@ class PaymentLooker:
             BackendError: our store failed.
         """
         await self._write_down()
-        shares = [
-            share
-            for share in await self._backend.sent_shares()
-            if share.payment_id not in self._payments.ids
-        ]
+        sent = await self._backend.sent_shares()
+        going_up = self._payments.ids
+        shares = [share for share in sent if share.payment_id not in going_up]
         keys = {(share.payment_id, share.position) for share in shares}
         self._seen = {key: due_s for key, due_s in self._seen.items() if key in keys}
         self._denied &= {payment_id for payment_id, _ in keys}

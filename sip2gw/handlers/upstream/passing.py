@@ -18,7 +18,7 @@ from sip2gw.handlers.upstream.once import OnceRequest, send_once, sent_beside
 from sip2gw.handlers.upstream.turn import AboutItem, wait_for_turn
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason
-from sip2gw.policy.upstream.passing import Side, passing_up, unknown_there
+from sip2gw.policy.upstream.passing import passing_up, unknown_there
 from sip2gw.policy.upstream.questions import given_pin
 from sip2gw.protocol.codec import NO_CHARACTER, parse_request_body
 from sip2gw.protocol.message import Request, Response
@@ -77,8 +77,10 @@ def in_their_manner(session: Session, request: AnyRequest) -> AnyRequest:
         request,
         manner.institution,
         terminal.branch,
-        Side(terminal.wire.text, terminal.zone, terminal.wire.date_zone),
-        Side(manner.text, terminal.zone, manner.date_zone),
+        terminal.zone,
+        manner.date_zone,
+        terminal.wire.text,
+        manner.text,
     )
 
 

@@ -185,9 +185,15 @@ def record_of(
             # That we know what they do not say.
             until=facts.word.until if until is None else Until.KNOWN,
             membership_known=membership is not None,
-            origin=Origin(facts, ours is not None),
+            origin=Origin(facts, ours.id if ours is not None else None),
         ),
     )
+
+
+def is_numbered_here(record: PatronRecord) -> bool:
+    """Whether our store knew the patron of a snapshot, and by the number that they have there."""
+    origin = record.word.origin if record.word is not None else None
+    return origin is not None and origin.known_as == record.id
 
 
 def _membership(facts: Facts, known: PatronRecord) -> Membership | None:

@@ -6,8 +6,8 @@ Rules: B73, B74, C106, C120, C153, C155.
 from __future__ import annotations
 
 from datetime import tzinfo
-from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from functools import cache, lru_cache
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -40,12 +40,12 @@ def _dates_of(code: str) -> tuple[str, ...]:
     return tuple(name for name in _DATES if name in names)
 
 
-class Side(NamedTuple):
-    """How one side writes: the terminal's, or the account's."""
-
-    text: TextEncoding
-    zone: tzinfo
-    date_zone: DateZone
+@lru_cache(maxsize=256)
+def _date_there(raw: str, zone: tzinfo, date_zone: DateZone) -> str:
+    """The date `raw` as it is written there; itself if it is none. Remembered: when many terminals
+    ask, they do so in the same seconds."""
+    moment = read_timestamp(raw, zone)
+    return raw if moment is None else write_timestamp(moment.astimezone(zone), date_zone)
 
 
 def unknown_there(request: Request, target: TextEncoding) -> CirculationReason | None:
@@ -59,7 +59,13 @@ def unknown_there(request: Request, target: TextEncoding) -> CirculationReason |
 
 
 def passing_up(
-    request: AnyRequest, institution: str, branch: str | None, source: Side, target: Side
+    request: AnyRequest,
+    institution: str,
+    branch: str | None,
+    zone: tzinfo,
+    date_zone: DateZone,
+    source: TextEncoding,
+    target: TextEncoding,
 ) -> AnyRequest:
     """`request` in the account's name and manner: AO, AP, dates, and the unknown fields' encoding.
 
@@ -67,7 +73,9 @@ def passing_up(
         request: as the terminal sent it.
         institution: AO there.
         branch: the terminal's; it is AP unless the request has one.
-        source: how the terminal writes.
+        zone: of the terminal.
+        date_zone: how the account writes dates.
+        source: how the terminal writes texts.
         target: how the account does.
     """
     up: Any = replace(request)
@@ -76,15 +84,13 @@ def passing_up(
         up.current_location = branch or ""
     for name in _dates_of(request.code):
         raw = getattr(request, name)
-        moment = read_timestamp(raw, source.zone) if raw is not None else None
-        if moment is not None:
-            local = moment.astimezone(target.zone)
-            setattr(up, name, write_timestamp(local, target.date_zone))
+        if raw is not None:
+            setattr(up, name, _date_there(raw, zone, date_zone))
     unknown = request.extra_fields
     if unknown:
         once = _said_once(request.code)
         theirs = [field for field in unknown if field[0] not in once]
-        up.extra_fields = carried(theirs, source.text, target.text)
+        up.extra_fields = carried(theirs, source, target)
     passed: AnyRequest = up
     return passed
 

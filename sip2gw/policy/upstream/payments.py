@@ -54,9 +54,10 @@ def debts_of(record: PatronRecord, *, is_whole: bool = True) -> Debts:
     if record.word is not None and record.word.pending:
         return Debts()
     balance = record.word.fee_amount if record.word is not None else None
-    lines = tuple(sorted((fee.id, fee.owed) for fee in record.fees))
-    is_complete = is_whole and balance is not None and all(fee_id for fee_id, _ in lines)
-    return Debts(balance, lines if is_complete else None)
+    lines = sorted([(fee.id, fee.owed) for fee in record.fees])
+    # What has no id comes first.
+    is_complete = is_whole and balance is not None and not (lines and lines[0][0] == OPEN_AMOUNT)
+    return Debts(balance, tuple(lines) if is_complete else None)
 
 
 def payable_by(
@@ -69,23 +70,25 @@ def payable_by(
     is said of what is owed, the amount is, if the payment `goes_up`: then the library system has
     the last word. Otherwise nobody has, and nothing is owed that is not said (C124).
     """
-    is_unsaid = (
-        goes_up and not record.fees and record.word is not None and record.word.fee_amount is None
-    )
-    named = [fee for fee in record.fees if fee.id != OPEN_AMOUNT]
-    rest = amount if is_unsaid else sum(fee.owed for fee in record.fees if fee.id == OPEN_AMOUNT)
-    if fee_id is not None and rest > 0 and all(fee.id != fee_id for fee in named):
+    fees, rest, is_named = [], 0, False
+    for fee in record.fees:
+        if fee.id == OPEN_AMOUNT:
+            rest += fee.owed
+        else:
+            fees.append(fee)
+            is_named = is_named or fee.id == fee_id
+    word = record.word
+    if goes_up and not record.fees and word is not None and word.fee_amount is None:
+        rest = amount
+    if not rest:
+        return record
+    if fee_id is not None and rest > 0 and not is_named:
         part = min(amount, rest)
-        named.append(_fee(record, fee_id, part))
+        fees.append(Fee(fee_id, record.id, part, part, UNDATED))
         rest -= part
     if rest:
-        named.append(_fee(record, f"{_OPEN}{record.id}", rest))
-    fees = tuple(named)
-    return record if fees == record.fees else replace(record, fees=fees)
-
-
-def _fee(record: PatronRecord, fee_id: str, amount: Minor) -> Fee:
-    return Fee(fee_id, record.id, amount, amount, UNDATED)
+        fees.append(Fee(f"{_OPEN}{record.id}", record.id, rest, rest, UNDATED))
+    return replace(record, fees=tuple(fees))
 
 
 def shares_of(
@@ -93,6 +96,7 @@ def shares_of(
     fee_id: str | None,
     split: Split,
     cards: Mapping[str, str],
+    debts: Mapping[str, Debts],
 ) -> tuple[Share, ...]:
     """The 37s for a payment that was decided on: one for each debtor, or for each fee.
 
@@ -100,7 +104,8 @@ def shares_of(
         lines: of the plan; those of several debtors may be mixed, by their age.
         fee_id: CG; then there is one share, of this fee.
         split: what the account wants where no fee is named.
-        cards: which card goes up for a debtor, by their id.
+        cards: which card goes up for a debtor, by their id; without one, the id itself.
+        debts: of each debtor now, by their id.
     """
     shares: list[Share] = []
     lines_of: dict[str, list[PaymentLine]] = {}
@@ -108,15 +113,13 @@ def shares_of(
         lines_of.setdefault(line.debtor_id, []).append(line)
     for debtor_id, own in lines_of.items():
         # Who has a credit pays less than their fees come to: only they know what it goes to.
-        by_line = split == "lines" and fee_id is None and all(line.amount > 0 for line in own)
-        parts = [(_said(line.fee_id), line.amount) for line in own] if by_line else []
-        if not by_line:
-            parts.append((fee_id or OPEN_AMOUNT, sum(line.amount for line in own)))
-        shares += (
-            Share(debtor_id, cards[debtor_id], own[0].relation, amount, named)
-            for named, amount in parts
-        )
-    return tuple(shares)
+        if split == "lines" and fee_id is None and all(line.amount > 0 for line in own):
+            parts = [(line.amount, _said(line.fee_id)) for line in own]
+        else:
+            parts = [(sum([line.amount for line in own]), fee_id or OPEN_AMOUNT)]
+        whose = debtor_id, cards.get(debtor_id, debtor_id), own[0].relation
+        shares += [Share(*whose, *part, debts[debtor_id]) for part in parts]
+    return one_after_the_other(shares) if len(shares) > 1 else tuple(shares)
 
 
 def kept_here(shares: Iterable[Share], records: Iterable[PatronRecord]) -> tuple[Share, ...]:
@@ -157,23 +160,23 @@ def refusal_of_rest(
     return None if set(debtors) <= set(payable) else PaymentRefusalReason.SYSTEM
 
 
-def one_after_the_other(shares: Sequence[Share], debts: Mapping[str, Debts]) -> tuple[Share, ...]:
+def one_after_the_other(shares: Sequence[Share]) -> tuple[Share, ...]:
     """`shares` with what is owed right before each of them, if those before it are booked; after
     `LISTED_MAX` only what that comes to.
 
     Args:
-        shares: in the order in which they go up.
-        debts: of each debtor before the first, by their id; nothing is known of others.
+        shares: in the order in which they go up, each with what is owed before the first.
     """
     seen: list[Share] = []
     last: dict[str, Share] = {}
     for number, share in enumerate(shares):
         earlier = last.get(share.debtor_id)
-        before = debts.get(share.debtor_id, Debts()) if earlier is None else _after(earlier)
+        if earlier is not None:
+            share = replace(share, before=_after(earlier))  # noqa: PLW2901 -- it takes its place
         if number >= LISTED_MAX:
-            before = Debts(before.balance)
-        seen.append(replace(share, before=before))
-        last[share.debtor_id] = seen[-1]
+            share = replace(share, before=Debts(share.before.balance))  # noqa: PLW2901
+        seen.append(share)
+        last[share.debtor_id] = share
     return tuple(seen)
 
 

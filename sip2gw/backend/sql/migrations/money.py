@@ -165,6 +165,13 @@ staff have told them, which is when it was `exported` (C124)."""
 PAYMENTS_IN_ORDER = ("CREATE INDEX payment_time ON payment (time, id)",)
 """The order in which they are listed."""
 
+SHARES_OF_DEBTOR = (
+    "DROP INDEX payment_share_debtor",
+    "CREATE INDEX payment_share_debtor ON payment_share (debtor_id)",
+)
+"""Without the moment at which a share ended: nobody has so many, and noting that moment moved an
+entry of the index in every payment."""
+
 REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
         WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
 

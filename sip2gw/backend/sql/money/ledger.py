@@ -198,7 +198,7 @@ def decided(
     if not isinstance(plan, PaymentPlan):
         return refused(plan)
     _insist(order, facts, plan)
-    return _payment(order, plan)
+    return as_booked(order, plan.lines, order.texts.of(order.amount, plan.left))
 
 
 def _fees_after(facts: PaymentFacts, lines: Iterable[PaymentLine]) -> dict[str, tuple[Fee, ...]]:
@@ -237,7 +237,10 @@ def _is_part(amount: Minor, owed: Minor) -> bool:
     return 0 < amount <= owed or owed <= amount < 0
 
 
-def _payment(order: PaymentOrder, plan: PaymentPlan) -> Payment:
+def as_booked(
+    order: PaymentOrder, lines: tuple[PaymentLine, ...], texts: tuple[str, ...]
+) -> Payment:
+    """The payment that `order` asks for, once it is booked."""
     return Payment(
         id=order.id,
         time=order.now,
@@ -248,39 +251,47 @@ def _payment(order: PaymentOrder, plan: PaymentPlan) -> Payment:
         payment_type=order.payment_type,
         bk=order.bk,
         status=_PAID,
-        lines=plan.lines,
-        texts=order.texts.of(order.amount, plan.left),
+        lines=lines,
+        texts=texts,
         card=order.card,
     )
 
 
 def _write(connection: Connection, order: PaymentOrder, payment: Payment) -> bool:
     """Write `payment`; False, and nothing is written, when its key is taken."""
+    time = time_text(payment.time)
+    if not add_payment(connection, order, time, _PAID, payment.texts):
+        return False
+    post(connection, "payment", payment.id, payment.id, time, entries_of(order, payment))
+    return True
+
+
+def add_payment(
+    connection: Connection, order: PaymentOrder, time: str, status: str, texts: Iterable[str]
+) -> bool:
+    """Write the row of the payment that `order` asks for, whose payer the store must know; False,
+    and nothing is written, when its key is taken."""
     added = connection.execute(
         queries.ADD_PAYMENT,
         (
-            payment.id,
-            time_text(payment.time),
-            payment.terminal,
-            payment.payer_id,
-            payment.amount,
-            payment.currency,
-            payment.payment_type,
-            payment.bk,
-            payment.status,
-            list_text(payment.texts),
+            order.id,
+            time,
+            order.terminal,
+            order.payer_id,
+            order.amount,
+            order.currency,
+            order.payment_type,
+            order.bk,
+            status,
+            list_text(texts),
             order.key,
             order.content,
             time_text(order.key_expires),
-            payment.card,
+            order.card,
             moment_text(order.transacted),
         ),
     )
-    if not added.rowcount:
-        return False
-    time = time_text(payment.time)
-    post(connection, "payment", payment.id, payment.id, time, entries_of(order, payment))
-    return True
+    return bool(added.rowcount)
 
 
 def entries_of(order: PaymentOrder, payment: Payment) -> Iterator[tuple[Any, ...]]:

@@ -31,6 +31,8 @@ from sip2gw.backend.database import Connection, WriteResult
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import exports
 from sip2gw.backend.sql.money.ledger import (
+    add_payment,
+    as_booked,
     holder_of,
     load_payment,
     payment_of,
@@ -41,17 +43,21 @@ from sip2gw.backend.sql.money.ledger import (
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import (
     list_text,
-    moment_text,
     moment_value,
     time_text,
     time_value,
 )
 from sip2gw.model import Minor, Payment, PaymentLine, PaymentStatus
-from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState
+from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState, stays_here
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import Verdict, one_after_the_other, refusal_of_rest
 
-_BOOKED = PaymentStatus.BOOKED.value  # SQLite takes a µs longer for a member than for its text
+# By their texts: SQLite takes a µs longer for a member.
+_UNKNOWN = PaymentStatus.UNKNOWN.value
+_SENT, _BOOKED = ShareState.SENT.value, ShareState.BOOKED.value
+
+_NOT_SENT = (ShareState.PLANNED.value, None, None, None)
+"""State, moment and debts of a share that is not sent yet."""
 
 BESIDE = timedelta(seconds=10)
 """What ended so long before a payment began may still have moved what it saw."""
@@ -166,19 +172,18 @@ def begin(
         connection: of the transaction.
         order: what is to be paid; its case is not looked at.
         account: at the library system.
-        plan: the shares, or why there are none.
+        plan: the shares with what is owed right before each, or why there are none.
         texts: what is said when it is booked.
         debts: what each debtor owes now, for what an earlier try has left.
         pending: what the plan knows of payments by a debtor that were not exported (C124).
     """
-    if not isinstance(plan, PaymentRefusalReason) and not exports.are_all(
-        connection, plan, pending or {}
-    ):
-        plan = PaymentRefusalReason.SYSTEM  # another terminal has just been paid: ask again
     if not isinstance(plan, PaymentRefusalReason):
-        added = _add(connection, order, account, plan, texts, debts)
-        if added is not None:
-            return _done(added)
+        if stays_here(plan) and not exports.are_all(connection, plan, pending or {}):
+            plan = PaymentRefusalReason.SYSTEM  # another terminal has just been paid: ask again
+        else:
+            added = _add(connection, order, account, plan, texts)
+            if added is not None:
+                return _done(added)
     # Held, so that what becomes of it meanwhile is all seen here or not at all.
     statement = queries.PAYMENT_KEY + connection.dialect.for_update
     key = connection.execute(statement, (order.terminal, order.key)).fetchone()
@@ -190,14 +195,15 @@ def begin(
     if isinstance(plan, PaymentRefusalReason):
         return WriteResult(refused(plan))
     connection.execute(queries.FREE_KEY, (order.terminal, order.key))
-    added = _add(connection, order, account, plan, texts, debts)
+    added = _add(connection, order, account, plan, texts)
     return _done(refused(PaymentRefusalReason.SYSTEM) if added is None else added)
 
 
 def _done(result: Begun | PaymentResult) -> WriteResult[Begun | PaymentResult]:
     """`result`, and of whom something is pending now (C124)."""
-    shares = result.shares if isinstance(result, Begun) else ()
-    return WriteResult(result, {share.debtor_id for _, share in shares if share.kept})
+    if isinstance(result, PaymentResult) or not result.stays_here:
+        return WriteResult(result)
+    return WriteResult(result, {share.debtor_id for _, share in result.shares})
 
 
 def _add(
@@ -206,67 +212,49 @@ def _add(
     account: str,
     shares: Sequence[Share],
     texts: Sequence[str],
-    debts: Mapping[str, Debts],
 ) -> Begun | None:
     """Write the payment and its shares, the first one as sent; None, and nothing is written, when
     its key is taken."""
-    what = (order.payer_id, order.amount, order.currency, order.payment_type, order.bk)
-    begin_ = (order.id, time_text(order.now), order.terminal, *what)
-    key = (order.key, order.content, time_text(order.key_expires), order.card)
-    row = (*begin_, PaymentStatus.UNKNOWN, list_text(texts), *key, moment_text(order.transacted))
-    if not _is_added(connection, row, order.payer_id):
+    time = time_text(order.now)
+    if not order.payer_is_ours:
+        connection.execute(ADD_PERSON, (order.payer_id,))
+    if not add_payment(connection, order, time, _UNKNOWN, texts):
         return None
     # In order, so that no two payments wait for each other.
     for person in sorted({share.debtor_id for share in shares} - {order.payer_id}):
         connection.execute(ADD_PERSON, (person,))
     till = order.account or till_of(order.terminal, order.payment_type)
-    numbered = tuple(enumerate(one_after_the_other(shares, debts)))
+    stays = stays_here(shares)
+    numbered = tuple(enumerate(shares))
     for position, share in numbered:
-        whose = (share.debtor_id, share.card, share.relation)
-        owed = (share.fee_id, share.amount, share.kept)
-        values = (order.id, position, account, *whose, *owed, till, order.key)
         # What goes up does so one after the other; what we book ourselves is booked in one go.
-        is_sent = share.kept or not position
-        state = ShareState.SENT if is_sent else ShareState.PLANNED
-        sending = _sending(share, order.now) if is_sent else (None, None, None)
-        connection.execute(ADD_SHARE, (*values, state, *sending))
-    return Begun(order.id, numbered, _single(order, shares, account, till, texts))
+        is_sent = stays or not position
+        values = (
+            order.id,
+            position,
+            account,
+            share.debtor_id,
+            share.card,
+            share.relation,
+            share.fee_id,
+            share.amount,
+            share.kept,
+            till,
+            order.key,
+            *((_SENT, time, *_owed_before(share)) if is_sent else _NOT_SENT),
+        )
+        connection.execute(ADD_SHARE, values)
+    is_single = len(shares) == 1 and not stays
+    single = _single(order, shares[0], account, till, texts) if is_single else None
+    return Begun(order.id, numbered, single)
 
 
 def _single(
-    order: PaymentOrder, shares: Sequence[Share], account: str, till: str, texts: Sequence[str]
-) -> SingleShare | None:
+    order: PaymentOrder, share: Share, account: str, till: str, texts: Sequence[str]
+) -> SingleShare:
     """See `Begun.single`."""
-    if len(shares) != 1 or shares[0].kept:
-        return None
-    payment = Payment(
-        id=order.id,
-        time=order.now,
-        terminal=order.terminal,
-        payer_id=order.payer_id,
-        amount=order.amount,
-        currency=order.currency,
-        payment_type=order.payment_type,
-        bk=order.bk,
-        status=_BOOKED,
-        lines=(_line(shares[0]),),
-        texts=tuple(texts),
-        card=order.card,
-    )
-    return SingleShare(account, till, payment)
-
-
-def _line(share: Share) -> PaymentLine:
-    return PaymentLine(share.fee_id, share.debtor_id, share.relation, share.amount)
-
-
-def _is_added(connection: Connection, row: Sequence[Any], payer_id: str) -> bool:
-    """Write the row of a payment, unless its key is taken. Nearly always the payer is somebody
-    known, so they are only added when nothing could be written."""
-    if connection.execute(queries.ADD_PAYMENT_OF_KNOWN, (*row, payer_id)).rowcount:
-        return True
-    connection.execute(ADD_PERSON, (payer_id,))
-    return bool(connection.execute(queries.ADD_PAYMENT, row).rowcount)
+    line = PaymentLine(share.fee_id, share.debtor_id, share.relation, share.amount)
+    return SingleShare(account, till, as_booked(order, (line,), tuple(texts)))
 
 
 def _again(
@@ -296,13 +284,13 @@ def _started(
     connection: Connection, payment_id: str, now: datetime, debts: Mapping[str, Debts]
 ) -> Begun:
     rows = connection.execute(SHARES, (payment_id,)).fetchall()
-    left = [(row[0], _share(row[2:])) for row in rows if row[1] != ShareState.BOOKED]
-    before = one_after_the_other([share for _, share in left], debts)
-    shares = tuple((position, seen) for (position, _), seen in zip(left, before, strict=True))
+    left = [row for row in rows if row[1] != ShareState.BOOKED]
+    shares = one_after_the_other([_share(row[2:], debts.get(row[2])) for row in left])
+    begun = Begun(payment_id, tuple(zip((row[0] for row in left), shares, strict=True)))
     # What goes up does so one after the other; what we book ourselves is booked in one go.
-    for numbered in shares if shares[0][1].kept else shares[:1]:
+    for numbered in begun.shares if begun.stays_here else begun.shares[:1]:
         _send(connection, payment_id, numbered, now)
-    return Begun(payment_id, shares)
+    return begun
 
 
 def _share(columns: Sequence[Any], before: Debts | None = None) -> Share:
@@ -315,14 +303,14 @@ def _send(
     connection: Connection, payment_id: str, numbered: tuple[int, Share], now: datetime
 ) -> None:
     position, share = numbered
-    connection.execute(SEND_SHARE, (*_sending(share, now), payment_id, position))
+    values = (time_text(now), *_owed_before(share), payment_id, position)
+    connection.execute(SEND_SHARE, values)
 
 
-def _sending(share: Share, now: datetime) -> tuple[str, Minor | None, str | None]:
-    """When it is sent, and what the debtor owes then."""
+def _owed_before(share: Share) -> tuple[Minor | None, str | None]:
+    """What the debtor owes when it is sent: in all, and by the fee."""
     before = share.before
-    lines = None if before.lines is None else json.dumps(before.lines)
-    return time_text(now), before.balance, lines
+    return before.balance, None if before.lines is None else json.dumps(before.lines)
 
 
 def end(
@@ -355,10 +343,13 @@ def end(
         note: what the one who settled it wrote.
         single: see `Begun.single`.
     """
-    state = ShareState.BOOKED if booked else ShareState.REFUSED
     time = time_text(now)
+    payment = _book_single(connection, single, time, texts) if single and booked else None
+    if payment is not None:
+        return WriteResult(payment)
+    state = ShareState.BOOKED if booked else ShareState.REFUSED
     values = (state, time, time if settled else None, note, payment_id, position)
-    ended = _end_sent(connection, values, single)
+    ended = connection.execute(ENDED_SHARE, values).fetchone()
     if ended is None and booked and not settled:
         ended = connection.execute(BOOK_AFTER_ALL, (time, payment_id, position)).fetchone()
         if ended is not None:
@@ -369,10 +360,9 @@ def end(
         _send(connection, payment_id, then, now)
     if settled:
         connection.execute(DOUBT_SHARE, (payment_id, position))
-    payment: Payment | None = None
     is_whole = False
     if booked:
-        is_whole, payment = _book(connection, payment_id, texts, ended, single)
+        is_whole, payment = _book(connection, payment_id, texts, ended)
     if not is_whole:
         _note_part(connection, payment_id, position)
     elif position and not settled:  # a retry that has done the rest hears it now
@@ -382,17 +372,19 @@ def end(
     return WriteResult(payment)
 
 
-def _end_sent(
-    connection: Connection, values: Sequence[Any], single: SingleShare | None
-) -> Sequence[Any] | None:
-    """End a share that is under way; what `ENDED_SHARE` gives, or None if there is none."""
-    if single is None:
-        row: Sequence[Any] | None = connection.execute(ENDED_SHARE, values).fetchone()
-        return row
-    (line,) = single.payment.lines
+def _book_single(
+    connection: Connection, single: SingleShare, time: str, texts: Sequence[str]
+) -> Payment | None:
+    """Book a payment of one share, which is under way; None, and nothing is written, if it is not
+    any more."""
+    payment = single.payment
+    if not connection.execute(END_SHARE, (_BOOKED, time, None, "", payment.id, 0)).rowcount:
+        return None
+    (line,) = payment.lines
     what = (line.fee_id, line.debtor_id, line.relation, line.amount)
-    is_new = connection.execute(END_SHARE, values).rowcount
-    return (single.account, single.till, *what) if is_new else None
+    _post(connection, payment.id, 0, time, (single.account, single.till, *what))
+    connection.execute(BOOK, (list_text(texts) if texts else None, payment.id))
+    return replace(payment, texts=tuple(texts)) if texts else payment
 
 
 def book_kept(connection: Connection, payment_id: str, now: datetime) -> WriteResult[Payment]:
@@ -405,11 +397,7 @@ def book_kept(connection: Connection, payment_id: str, now: datetime) -> WriteRe
 
 
 def _book(
-    connection: Connection,
-    payment_id: str,
-    texts: Sequence[str],
-    ended: Sequence[Any] | None,
-    single: SingleShare | None,
+    connection: Connection, payment_id: str, texts: Sequence[str], ended: Sequence[Any] | None
 ) -> tuple[bool, Payment | None]:
     """Book the payment if all of its shares are: whether that is new, and the payment if it has
     one share, so that nothing has to be read for it.
@@ -417,10 +405,6 @@ def _book(
     `ended` is what its last share has given.
     """
     values = (list_text(texts) if texts else None, payment_id)
-    if single is not None:
-        is_new = bool(connection.execute(BOOK, values).rowcount)
-        payment = replace(single.payment, texts=tuple(texts)) if texts else single.payment
-        return is_new, payment if is_new else None
     row = connection.execute(BOOKED, values).fetchone()
     if row is None or ended is None:
         return row is not None, None

@@ -57,22 +57,22 @@ async def debtors_of(
         yield None
 
 
-async def payment_facts(
-    session: Session, payer: PatronRecord, debtor_card: str | None
-) -> PaymentFacts:
-    """What a payment by `payer` is decided on: their snapshot, and those of their debtors (B51).
+def may_be_for_others(session: Session, payer: PatronRecord, debtor_card: str | None) -> bool:
+    """Whether a payment by `payer` may be for somebody else (B51); where fees are shown apart,
+    only for whom ZD, the `debtor_card`, names (C37)."""
+    family = session.terminal.presentation.family
+    if family == "off" or not payer.payer_for:
+        return False
+    is_own = debtor_card is None or payer.card(debtor_card) is not None
+    return family == "merged" or not is_own
+
+
+async def payment_facts(session: Session, payer: PatronRecord) -> PaymentFacts:
+    """What a payment by `payer` is decided on: their snapshot, as a 63 has just shown them, and
+    those of their debtors (B51).
 
     Whoever the library system does not tell about now cannot be paid for now.
-
-    Args:
-        session: at whose terminal the payer stands.
-        payer: as a 63 has just shown them.
-        debtor_card: ZD; where fees are shown apart, nobody else is meant (C37).
     """
-    family = session.terminal.presentation.family
-    is_own = debtor_card is None or payer.card(debtor_card) is not None
-    if family == "off" or (family == "separate" and is_own) or not payer.payer_for:
-        return PaymentFacts(payer, ())
     asked = [one async for one in debtors_of(session, payer, with_lines=True)]
     _, *debtors = told_apart([payer, *filter(None, asked)])
     return PaymentFacts(payer, tuple(debtors))

@@ -18,16 +18,16 @@ from sip2gw.handlers.fee import (
     refuse,
     repeats_kept,
 )
-from sip2gw.handlers.patron import PresentedCard, present
+from sip2gw.handlers.patron import present
 from sip2gw.handlers.upstream.behind import is_offered, library_of, refuse_unoffered
-from sip2gw.handlers.upstream.money.family import payment_facts
-from sip2gw.handlers.upstream.money.sharing import Known, RefusedThereError, pay_once
+from sip2gw.handlers.upstream.money.family import may_be_for_others, payment_facts
+from sip2gw.handlers.upstream.money.sharing import Intent, RefusedThereError, pay_once
 from sip2gw.model import PaymentStatus
-from sip2gw.model.shares import Share
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.debts import PaymentPlan
 from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.reasons import PaymentRefusalReason
+from sip2gw.policy.upstream.facts import is_numbered_here
 from sip2gw.policy.upstream.payments import debts_of, kept_here, payable_by, shares_of
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import FeePaid
@@ -59,10 +59,21 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         return refuse(session, request, not_identified(presented), said=said)
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
         return refuse(session, request, PaymentRefusalReason.WRONG_PIN)
-    facts = PaymentFacts(seen.payer, ())
-    if presented.shown is not None:  # nobody is asked about for a payer who lacks the PIN (B53)
-        facts = await payment_facts(session, seen.payer, bill.debtor_card)
-    return await pay(session, request, bill, facts, presented)
+    payer = presented.shown
+    # Nobody is asked about for a payer who lacks the PIN (B53).
+    if payer is not None and may_be_for_others(session, payer, bill.debtor_card):
+        seen = await payment_facts(session, payer)
+    order = order_of(session, request, bill, seen, presented)
+    if order is None:
+        return refuse(session, request, PaymentRefusalReason.NO_TRANSACTION_DATE, payer)
+    order.payer_is_ours = is_numbered_here(seen.payer)
+    try:
+        result = await pay_once(session, request, _intent(session, bill, order, seen))
+    except RefusedThereError as there:
+        return refuse(session, request, PaymentRefusalReason.UPSTREAM, payer, texts=there.texts)
+    if result.refusal is PaymentRefusalReason.UNKNOWN_OUTCOME:
+        raise OutcomeUnknownError("nobody knows yet what became of the first request")
+    return answer_to(session, request, result, payer)
 
 
 async def _kept(session: Session, request: FeePaid, bill: Bill) -> Answer | None:
@@ -81,59 +92,33 @@ async def _kept(session: Session, request: FeePaid, bill: Bill) -> Answer | None
     return answer_to(session, request, PaymentResult(PaymentOutcome.REPLAYED, found), None)
 
 
-async def pay(
-    session: Session,
-    request: FeePaid,
-    bill: Bill,
-    facts: PaymentFacts,
-    presented: PresentedCard,
-) -> Answer:
-    """Pay what `bill` says, and answer with a 38.
+def _intent(session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFacts) -> Intent:
+    """What goes up for `order`, or what we book ourselves, or why nothing is.
+
+    Which fees are paid is decided as in front of a store (`PaymentCase`).
 
     Args:
         session: who asks.
-        request: the 37.
-        bill: its text, as it was read.
-        facts: the payer, and those for whom they may pay, each as a 63 has just shown them; which
-            of their fees are paid is decided as in front of a store (`PaymentCase`).
-        presented: the payer's card; the PIN was right, or none is needed, or it is missing.
+        bill: the text of the 37, as it was read.
+        order: what it asks for.
+        facts: the payer, and those for whom they may pay, each as a 63 has just shown them.
     """
-    order = order_of(session, request, bill, facts, presented)
-    if order is None:
-        reason = PaymentRefusalReason.NO_TRANSACTION_DATE
-        return refuse(session, request, reason, presented.shown)
-    plan, left = _decided(session, bill, order, facts)
-    records = (facts.payer, *facts.debtors)
-    known = Known(
-        {record.id: debts_of(record) for record in records},
-        {record.id: record.word.pending for record in records if record.word is not None},
-    )
-    try:
-        result = await pay_once(session, request, order, plan, left, known)
-    except RefusedThereError as refused:
-        reason = PaymentRefusalReason.UPSTREAM
-        return refuse(session, request, reason, presented.shown, texts=refused.texts)
-    if result.refusal is PaymentRefusalReason.UNKNOWN_OUTCOME:
-        raise OutcomeUnknownError("nobody knows yet what became of the first request")
-    return answer_to(session, request, result, presented.shown)
-
-
-def _decided(
-    session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFacts
-) -> tuple[tuple[Share, ...] | PaymentRefusalReason, int]:
-    """The 37s that go up, or what we book ourselves, or why nothing is; and what may still be paid
-    afterwards."""
     _, manner = library_of(session)
-    fee_id = bill.fee_id
+    records = (facts.payer, *facts.debtors)
+    debts = {record.id: debts_of(record) for record in records}
+    fee_id, amount, up = bill.fee_id, order.amount, manner.payments
     if fee_id is not None and not (fee_id.isprintable() and is_exact(fee_id, manner.text)):
-        return PaymentRefusalReason.UNKNOWN_FEE, 0
+        return Intent(order, manner.account, PaymentRefusalReason.UNKNOWN_FEE, debts)
     is_theirs = any(fee.id == fee_id for one in facts.debtors for fee in one.fees)
-    up, amount = manner.payments, order.amount
     payer = payable_by(facts.payer, amount, None if is_theirs else fee_id, goes_up=up)
-    debtors = tuple(payable_by(one, amount, None, goes_up=up) for one in facts.debtors)
-    plan = order.case.decide(order.amount, PaymentFacts(payer, debtors))
+    debtors = tuple([payable_by(one, amount, None, goes_up=up) for one in facts.debtors])
+    plan = order.case.decide(amount, PaymentFacts(payer, debtors))
     if not isinstance(plan, PaymentPlan):
-        return plan, 0
-    cards = {debtor.id: debtor.id for debtor in debtors} | {payer.id: order.card}
-    shares = shares_of(plan.lines, fee_id, manner.payment_split if up else "lines", cards)
-    return shares if up else kept_here(shares, (facts.payer, *facts.debtors)), plan.left
+        return Intent(order, manner.account, plan, debts)
+    cards, texts = {payer.id: order.card}, order.texts.of(amount, plan.left)
+    if up:
+        shares = shares_of(plan.lines, fee_id, manner.payment_split, cards, debts)
+        return Intent(order, manner.account, shares, debts, texts)
+    shares = kept_here(shares_of(plan.lines, fee_id, "lines", cards, debts), records)
+    pending = {record.id: record.word.pending for record in records if record.word is not None}
+    return Intent(order, manner.account, shares, debts, texts, pending)

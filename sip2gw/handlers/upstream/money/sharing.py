@@ -22,24 +22,31 @@ from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.handlers.upstream.passing import in_their_manner, with_kept_bytes
-from sip2gw.model import Minor, Payment, PaymentStatus, format_amount
+from sip2gw.model import Payment, PaymentStatus, format_amount
 from sip2gw.model.shares import Debts, Share
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.payments import receipt_of
 from sip2gw.protocol.encoding import storable
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
+from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.shared.payments import Outcome, Paying
 
-Plan = tuple[Share, ...] | PaymentRefusalReason
 
+class Intent(Discreet, Struct, frozen=True):
+    """What is to go up for an order, and what that was decided on."""
 
-class Known(Struct, frozen=True):
-    """What a payment was decided on, by the id of whose debt it is."""
-
-    debts: Mapping[str, Debts]
-    """What the library system says that they owe."""
-    pending: Mapping[str, Collection[str]]
-    """What was paid for them here that it does not know yet: `LibraryWord.pending`."""
+    order: PaymentOrder
+    account: str
+    """At the library system."""
+    plan: tuple[Share, ...] | PaymentRefusalReason
+    """The shares, or why there are none."""
+    debts: Hidden[Mapping[str, Debts]]
+    """What the library system says that each debtor owes, by their id."""
+    texts: tuple[str, ...] = ()
+    """What is said when it is booked."""
+    pending: Mapping[str, Collection[str]] = {}
+    """What was paid for them here that it does not know yet, where the shares stay here:
+    `LibraryWord.pending`."""
 
 
 class RefusedThereError(Exception):
@@ -50,14 +57,7 @@ class RefusedThereError(Exception):
         self.texts = texts
 
 
-async def pay_once(
-    session: Session,
-    request: FeePaid,
-    order: PaymentOrder,
-    plan: Plan,
-    left: Minor,
-    seen: Known,
-) -> PaymentResult:
+async def pay_once(session: Session, request: FeePaid, intent: Intent) -> PaymentResult:
     """The payment, new or the first of this key, or why there is none.
 
     A session that ends does not end what is under way: its terminal comes back for the answer.
@@ -67,12 +67,12 @@ async def pay_once(
         OutcomeUnknownError: nobody knows whether it is booked; the journal says so.
         BackendError: nothing is booked of what has not been booked before.
     """
-    known = session.services.payments
+    known, order = session.services.payments, intent.order
     key = (order.terminal, order.key, order.content)
     paying = known.under_way(key)
     if paying is None:
         paying = Paying(key)
-        outcome = known.begin(paying, _pay(session, request, order, plan, left, seen, paying))
+        outcome = known.begin(paying, _pay(session, request, intent, paying))
     else:
         outcome = paying.work.join()
     paying.waiting += 1
@@ -88,36 +88,23 @@ async def pay_once(
         paying.waiting -= 1
 
 
-async def _pay(
-    session: Session,
-    request: FeePaid,
-    order: PaymentOrder,
-    plan: Plan,
-    left: Minor,
-    seen: Known,
-    paying: Paying,
-) -> PaymentResult:
-    services = session.services
-    _, manner = library_of(session)
-    texts = order.texts.of(order.amount, left)
-    begun = await services.backend.begin_shares(
-        order, manner.account, plan, texts, seen.debts, seen.pending
+async def _pay(session: Session, request: FeePaid, intent: Intent, paying: Paying) -> PaymentResult:
+    begun = await session.services.backend.begin_shares(
+        intent.order, intent.account, intent.plan, intent.texts, intent.debts, intent.pending
     )
     if isinstance(begun, PaymentResult):
         return begun
-    services.payments.ids.add(begun.payment_id)
+    paying.payment_id = begun.payment_id
     try:
-        if all(share.kept for _, share in begun.shares):
+        if begun.stays_here:
             return await _book_here(session, begun, paying)
-        return await _send_all(session, request, order, begun, paying)
+        return await _send_all(session, request, intent.order, begun, paying)
     except (BackendError, RefusedThereError):
         raise
     except Exception as error:  # a fault of ours is no reason to say no (C98)
         if not paying.is_sent:
             raise
         raise OutcomeUnknownError("the gateway failed while it was under way") from error
-    finally:
-        services.payments.ids.discard(begun.payment_id)
 
 
 async def _book_here(session: Session, begun: Begun, paying: Paying) -> PaymentResult:
@@ -150,23 +137,41 @@ async def _send_all(
     session: Session, request: FeePaid, order: PaymentOrder, begun: Begun, paying: Paying
 ) -> PaymentResult:
     """Send one share after the other, as long as each is booked."""
-    payment: Payment | None = None
+    library, manner = library_of(session)
+    terminal, payment = session.terminal.name, None
     for number, (position, share) in enumerate(begun.shares):
+        bk = receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk)
+        was_sent = paying.is_sent
         try:
             if not paying.waiting:  # what was answered no is not done later (C98)
                 raise NotAskedError
-            answer = await _send(session, request, order, begun, position, share, paying)
+            up = _request_of(session, request, order.currency, share, bk)
+            paying.is_sent = True
+            answer = await library.ask(manner.account, terminal, up, session.lease)
         except NotAskedError:
+            paying.is_sent = was_sent
             await _end(session, begun, number, booked=False, texts=())
             raise
         except (NoAnswerError, BadAnswerError) as error:
             raise OutcomeUnknownError("the library system did not answer") from error
+        assert isinstance(answer, FeePaidResponse)
         booked, texts = answer.payment_accepted, tuple(map(storable, answer.screen_message))
         payment = await _end(session, begun, number, booked=booked, texts=texts)
         if not booked:
             raise RefusedThereError(texts)
     assert payment is not None
     return PaymentResult(PaymentOutcome.BOOKED, payment)
+
+
+def _request_of(
+    session: Session, request: FeePaid, currency: str, share: Share, bk: str | None
+) -> FeePaid:
+    """The 37 of a share; it goes up without a PIN (C155)."""
+    up = in_their_manner(session, with_kept_bytes(session, request))
+    up.patron_identifier, up.patron_password, up.debtor = share.card, None, None
+    up.currency_type, up.fee_amount = currency, format_amount(share.amount, currency)
+    up.fee_identifier, up.transaction_id = share.fee_id or None, bk
+    return up
 
 
 async def _end(
@@ -195,35 +200,3 @@ async def _end(
         outcome = Outcome(begun.payment_id, position, booked, texts)
         services.payments.unwritten[begun.payment_id, position] = outcome
         raise OutcomeUnknownError("the outcome could not be noted") from error
-
-
-async def _send(
-    session: Session,
-    request: FeePaid,
-    order: PaymentOrder,
-    begun: Begun,
-    position: int,
-    share: Share,
-    paying: Paying,
-) -> FeePaidResponse:
-    """What the library system says to the 37 of a share; it goes up without a PIN (C155).
-
-    Raises:
-        NotAskedError: it did not go up.
-        NoAnswerError, BadAnswerError: nobody knows.
-    """
-    library, manner = library_of(session)
-    up = in_their_manner(session, with_kept_bytes(session, request))
-    up.patron_identifier, up.patron_password, up.debtor = share.card, None, None
-    up.currency_type = order.currency
-    up.fee_amount = format_amount(share.amount, order.currency)
-    up.fee_identifier = share.fee_id or None
-    up.transaction_id = receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk)
-    was_sent, paying.is_sent = paying.is_sent, True
-    try:
-        answer = await library.ask(manner.account, session.terminal.name, up, session.lease)
-    except NotAskedError:
-        paying.is_sent = was_sent
-        raise
-    assert isinstance(answer, FeePaidResponse)
-    return answer
