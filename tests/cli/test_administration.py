@@ -29,6 +29,7 @@ from sip2gw.config import load_config
 from sip2gw.foundation.hashing import verify_pin
 from sip2gw.model import PaymentLine
 from sip2gw.model.refusals import RefusedPayment
+from sip2gw.policy.upstream.questions import spelling
 
 from .conftest import Result, Run
 
@@ -702,12 +703,12 @@ def test_c41_patrons_are_blocked_and_unblocked(command: Run) -> None:
 
 
 def guess(config: Path, number: str, count: int, now: datetime) -> None:
-    """Wrong PINs at a library system; the fifth locks."""
+    """Wrong PINs at a library system, as the gateway counts them; the fifth locks."""
 
     async def record() -> None:
         store = open_backend(load_config(config), "command").store
         for _ in range(count):
-            await store.record_guess(number, now, 5, now + timedelta(minutes=15))
+            await store.record_guess(spelling(number), now, 5, now + timedelta(minutes=15))
         await store.close()
 
     asyncio.run(record())
@@ -741,14 +742,44 @@ def test_b74_a_lock_of_somebody_unknown_here_is_ended_and_blocks_are_lifted_besi
     assert lifted.startswith("Lifted 1 block of patron P2. The wrong PINs of P2 are forgotten")
 
 
-def test_a_library_system_keeps_its_pins(sip2gw: Run, library: Path, tmp_path: Path) -> None:
-    before = tmp_path / "before.toml"
-    before.write_text(
+@pytest.mark.parametrize("number", ["A123", "0012", "\N{LATIN CAPITAL LETTER A WITH DIAERESIS}B-1"])
+def test_b74_a_lock_is_ended_at_the_number_as_it_stands_on_the_card(
+    command: Run, library: Path, number: str
+) -> None:
+    """All spellings of a number count as one."""
+    guess(library, number, 5, datetime.now(UTC))
+    done = command("patron", "unblock", number)
+    assert done.err == f"The wrong PINs of {number} are forgotten, so its PIN is not locked.\n"
+    assert command("patron", "unblock", number).status == 1
+
+
+@pytest.fixture
+def before(library: Path) -> Path:
+    """The configuration of a gateway with a library system behind it."""
+    config = library.with_name("before.toml")
+    config.write_text(
         library.read_text()
         + '[backend]\nkind = "sip2"\n[backend.sip2]\naddress = "x:1"\nlogin_order = "none"\n'
     )
+    return config
+
+
+def test_a_library_system_keeps_its_pins(sip2gw: Run, before: Path) -> None:
     result = sip2gw("patron", "set-pin", "P2", "--stdin", "--config", before, stdin=b"1\n")
     assert (result.status, "`sip2gw patron unblock P2`" in result.err) == (1, True)
+
+
+def test_where_only_the_library_system_knows_patrons_unblock_says_who_can_tell(
+    sip2gw: Run, before: Path
+) -> None:
+    """`patron find` would find nobody. (B74)"""
+    result = sip2gw("patron", "unblock", "A123", "--config", before)
+    assert (result.status, result.err) == (
+        1,
+        "sip2gw: no patron here has the id or card A123, and no wrong PIN is counted at it;"
+        " `sip2gw explain --terminal T --card A123` asks the library system about it, and says"
+        " whether its PIN is locked here\n",
+    )
 
 
 def test_c41_imported_blocks_go_by_import(command: Run) -> None:

@@ -20,6 +20,7 @@ from sip2gw.model.badges import Deed
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.encoding import text_encoding
+from sip2gw.staff.members.patrons import unblock
 
 OK, WRONG, LOCKED, ABSENT = PinState.OK, PinState.WRONG, PinState.LOCKED, PinState.ABSENT
 LOCK = timedelta(minutes=15)
@@ -292,6 +293,19 @@ async def test_the_cards_of_a_patron_of_ours_share_their_failures(there):
     answers = [await there.guess(("1001", "1001B")[n % 2], f"000{n}") for n in range(6)]
     assert answers == [WRONG] * 5 + [LOCKED]
     assert len(there.library.asked) == 5
+
+
+@pytest.mark.parametrize("number", ["A123", "0012", "91"])
+async def test_staff_end_a_lock_by_the_number_that_was_scanned(there, number):
+    """B20, B74: all its spellings count as one, so one of them ends the lock of all."""
+    there.library.pins[number] = "1234"
+    for n in range(5):
+        await there.guess(number, f"000{n}")
+    assert await there.guess(number, "1234") is LOCKED
+    app = there.gateway.app
+    done = await unblock(app.store, app.gateway.site.config, number)
+    assert (done["patron"], done["pin_unlocked"]) == (None, True)
+    assert await there.guess(number, "1234") is OK
 
 
 async def test_a_pin_of_which_nothing_is_said_opens_nothing(there):

@@ -108,6 +108,12 @@ def test_a_library_system_has_its_pins_itself(behind):
     assert (status, detail.partition(";")[0]) == (409, "the library system has the PINs")
 
 
+def test_whom_only_the_library_system_knows_explain_can_tell_of(behind):
+    """B74."""
+    status, detail = behind.ask("DELETE", "/patrons/A123/blocks").refusal
+    assert (status, "`sip2gw explain --terminal T --card A123`" in detail) == (404, True)
+
+
 # Blocks -----------------------------------------------------------------------------------------
 
 

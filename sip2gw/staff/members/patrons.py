@@ -105,9 +105,9 @@ class UnblockedJson(TypedDict):
     pin_unlocked: bool
 
 
-async def unblock(store: Library, number: str) -> UnblockedJson:
+async def unblock(store: Library, config: Config, number: str) -> UnblockedJson:
     """Lift the blocks set by staff or a terminal, and end the lock of a PIN that a library system
-    judges (B74).
+    judges, however `number` is spelled (B74).
 
     Raises:
         NotFoundError: there is no such patron, and nothing was counted.
@@ -128,7 +128,7 @@ async def unblock(store: Library, number: str) -> UnblockedJson:
     if done["lifted"] or done["pin_unlocked"]:
         return done
     if record is None:
-        raise NotFoundError(nobody_has(number))
+        raise NotFoundError(_nothing_at(number) if config.accounts else nobody_has(number))
     raise RefusedError(
         f"patron {record.id} has no block set by staff or a terminal{_remaining(done)}"
     )
@@ -145,6 +145,15 @@ def unblocked_in_words(number: str, done: UnblockedJson) -> str:
     return " ".join(sentences)
 
 
+def _nothing_at(number: str) -> str:
+    """That our store has nothing to lift; who has the card, only the library system knows."""
+    return (
+        f"no patron here has the id or card {number}, and no wrong PIN is counted at it;"
+        f" `sip2gw explain --terminal T --card {number}` asks the library system about it, and says"
+        " whether its PIN is locked here"
+    )
+
+
 def _remaining(done: UnblockedJson) -> str:
     if not done["imported"]:
         return ""
@@ -153,22 +162,29 @@ def _remaining(done: UnblockedJson) -> str:
 
 async def _unlock_pin(store: Library, number: str, record: PatronRecord | None) -> bool:
     """Forget the wrong PINs at `number`, known to the store or not, and at the patron's others."""
-    numbers = [number] if record is None else [number, *_numbers(record)]
-    if not any(failed.failures for failed in await store.failed_pins(numbers)):
+    names = _counted_at(number) if record is None else _counted_at(number, *_numbers(record))
+    if not any(failed.failures for failed in await store.failed_pins(names)):
         return False
-    for one in numbers:
-        await store.clear_guesses(one)
+    for name in names:
+        await store.clear_guesses(name)
     return True
 
 
+def _counted_at(*numbers: str) -> list[str]:
+    """Where wrong PINs at these `numbers` are counted for a library system (B74)."""
+    from sip2gw.policy.upstream.questions import spelling
+
+    return [spelling(number) for number in numbers]
+
+
 def _numbers(record: PatronRecord) -> tuple[str, ...]:
-    """All under which wrong PINs of a patron may be counted."""
+    """All under which a patron is known."""
     return (record.id, *(card.number for card in record.cards))
 
 
 async def with_guesses(store: Library, record: PatronRecord) -> PatronRecord:
     """`record` with the wrong PINs that are counted for a library system (B74)."""
-    counted = await store.failed_pins(_numbers(record))
+    counted = await store.failed_pins(_counted_at(*_numbers(record)))
     worst = max(counted, key=lambda failed: (failed.locked_until is not None, failed.failures))
     if not worst.failures:
         return record

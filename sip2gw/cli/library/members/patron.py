@@ -110,8 +110,10 @@ def unblock(patron_id: PatronArgument, config: ConfigOption = None) -> None:
     In front of a library system this also forgets the wrong PINs of the number, and so ends the
     lock of its PIN, even if the store does not know the patron.
     """
-    with opened_store(configured(config)) as store:
-        say(patrons.unblocked_in_words(patron_id, run(patrons.unblock(store, patron_id))))
+    settings = configured(config)
+    with opened_store(settings) as store:
+        done = run(patrons.unblock(store, settings, patron_id))
+    say(patrons.unblocked_in_words(patron_id, done))
 
 
 @patron.command()

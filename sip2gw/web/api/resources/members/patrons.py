@@ -139,7 +139,7 @@ def unblock_patron(asked: Asks, patron_id: PatronId) -> UnblockedJson:
     In front of a library system this also forgets the wrong PINs of the number, and so ends the
     lock of its PIN, even if the store does not know the patron. 409 if there is nothing to lift.
     """
-    return asked.run(patrons.unblock(asked.store, patron_id))
+    return asked.run(patrons.unblock(asked.store, asked.config, patron_id))
 
 
 @resources.get("/patrons/{patron_id}/report", "patron report")
