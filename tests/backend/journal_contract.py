@@ -151,6 +151,19 @@ class JournalContract:
         assert doubtful.sending.key == entry.key
         assert doubtful.sending.account == "default"
 
+    @pytest.mark.parametrize(
+        ("outcome", "state"), [("unknown", "unknown"), ("done", "done"), ("refused", "conflict")]
+    )
+    async def test_what_was_not_answered_is_shown_as_the_look_has_found_it(
+        self, library: Library, outcome: str, state: str
+    ) -> None:
+        entry = taken_off_line("J1")
+        await library.add_to_journal(entry)
+        await library.end_journalled(entry, EntryState.UNKNOWN, (), NOW)
+        (doubtful,) = await library.doubtful_sendings(NOW)
+        await library.settle_sending(doubtful.sending, outcome, ("on_loan_to_patron",))
+        assert [one.state for one in library.journal_entries()] == [state]
+
     async def test_the_message_about_an_entry_is_closed_when_it_has_gone_up(
         self, library: Library
     ) -> None:

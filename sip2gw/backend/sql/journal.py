@@ -48,7 +48,13 @@ NEXT = fill(
     ORDER BY happened, id LIMIT 1""",
     columns=_COLUMNS,
 )
-ENTRIES = fill("SELECT {columns} FROM journal ORDER BY happened, id", columns=_COLUMNS)
+ENTRIES = """
+    SELECT id, time, happened, account, terminal, message, item, patron, key, request,
+           COALESCE((SELECT CASE outcome WHEN 'done' THEN 'done' WHEN 'refused' THEN 'conflict' END
+                     FROM review WHERE review.id = journal.id), state),
+           tries
+    FROM journal ORDER BY happened, id"""
+"""What looks at an unanswered entry have found stands in its review alone."""
 OPEN_ENTRIES = fill(
     "SELECT {columns} FROM journal WHERE state = 'open' ORDER BY happened, id", columns=_COLUMNS
 )

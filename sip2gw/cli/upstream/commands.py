@@ -174,9 +174,9 @@ def journal(
     """List loans and returns that were taken while the library system was away.
 
     `open` waits for the library system; it goes up by itself, in this order. `done` has gone up.
-    `conflict` was refused there: see `review list`. `unknown` went up and was not answered; the
-    gateway finds out what became of it. What has gone up is shown for a day. JSON keys: `id time
-    account terminal message item patron state`.
+    `conflict` was refused there, or not done: see `review list`. `unknown` went up and was not
+    answered; this stays so until the gateway has found out what became of it. What has gone up is
+    shown for a day. JSON keys: `id time account terminal message item patron state`.
     """
     settings = configured(config)
     with opened_store(settings) as store:

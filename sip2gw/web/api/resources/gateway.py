@@ -89,9 +89,9 @@ def upstream_journal(
 ) -> Page[JournalJson]:
     """List loans and returns that were taken while the library system was away, as they go up.
 
-    `open` waits for the library system. `done` has gone up. `conflict` was refused there: see
-    `/review`. `unknown` went up and was not answered; the gateway finds out what became of it. What
-    has gone up is shown for a day.
+    `open` waits for the library system. `done` has gone up. `conflict` was refused there, or not
+    done: see `/review`. `unknown` went up and was not answered; this stays so until the gateway has
+    found out what became of it. What has gone up is shown for a day.
     """
     found = asked.store.journal_entries(only_open=only_open)
     return page(found, limit, cursor, key=_place, told=lambda one: journal_json(one, asked.zone))
