@@ -176,7 +176,10 @@ async def test_a_loan_is_not_asked_for_and_what_a_17_says_is_shown(config, libra
     assert "right" not in "".join(last["would_ask"]), "the PIN that nobody gave"
     _write_text(explained)
     told = capsys.readouterr().out
-    assert "unknown: upstream\n\nThe library system would be asked, and decide:\n  11 " in told
+    assert (
+        "unknown: we have nothing against it, and the library system decides\n\n"
+        "The library system would be asked:\n  11 " in told
+    )
 
 
 @pytest.mark.parametrize("message", [Message.CHECKIN, Message.RENEWAL, Message.HOLD])

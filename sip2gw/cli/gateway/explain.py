@@ -109,12 +109,17 @@ def _write_json(explanation: Explanation) -> None:
 def _write_text(explanation: Explanation) -> None:
     rows = [(check.check, check.result, check.detail) for check in explanation.checks]
     write_table(("check", "result", "detail"), rows)
-    outcome = dict.fromkeys((explanation.decision, explanation.reason))
-    sys.stdout.write(f"\n{': '.join(outcome)}\n")
+    sys.stdout.write(f"\n{_outcome(explanation)}\n")
     if explanation.answer:
         sys.stdout.write(f"answer: {printable(explanation.answer)}\n")
-    _write_lines("The library system would be asked, and decide:", explanation.would_ask)
+    _write_lines("The library system would be asked:", explanation.would_ask)
     _write_lines("The library system answered:", explanation.library)
+
+
+def _outcome(explanation: Explanation) -> str:
+    if explanation.decision == "unknown":
+        return "unknown: we have nothing against it, and the library system decides"
+    return ": ".join(dict.fromkeys((explanation.decision, explanation.reason)))
 
 
 def _write_lines(title: str, lines: tuple[str, ...]) -> None:
