@@ -104,6 +104,6 @@ def test_the_check_says_what_the_page_shows(sip2gw: Run, tmp_path: Path) -> None
             "upstream", "check", "--account", "default", "--card", "1001", "--config", file
         )
     said = re.sub(r"to a \d\d, took \d+ ms", "to a 63, took 12 ms", result.err)
-    said = said.replace(f":{there.port}", ":6001")
+    said = said.replace(f"127.0.0.1:{there.port}", "ils.example:6001")
     (shown,) = blocks(page("library-system"), "text")
     assert said == shown

@@ -64,9 +64,9 @@ def test_what_was_printed_is_valid_and_leaves_nothing_to_warn_of(
             "upstream", "check", "--card", "1001", "--config",
             configured(tmp_path, there.port, more),
         )  # fmt: skip
-        (tmp_path / "ils.password").write_text("canary\n")
         again = tmp_path / "again.toml"
-        again.write_text(CONFIGURATION + first.out)
+        pasted = first.out.replace('password = ""', 'password = "canary"')
+        again.write_text(CONFIGURATION + pasted)
         result = sip2gw("upstream", "check", "--json", "--card", "1001", "--config", again)
     accounts = load_config(again).accounts
     assert {name: one.institution for name, one in accounts.items()} == {
@@ -79,6 +79,16 @@ def test_what_was_printed_is_valid_and_leaves_nothing_to_warn_of(
         assert told["works"]
         assert [one for one in told["findings"] if one["level"] in ("warning", "problem")] == []
         assert tomllib.loads(told["toml"]) == tomllib.loads(first.out)
+
+
+def test_what_was_pasted_without_the_password_logs_in_nowhere(sip2gw: Run, tmp_path: Path) -> None:
+    """A library system would lock the account."""
+    with library() as there:
+        first = sip2gw("upstream", "check", "--config", configured(tmp_path, there.port))
+        again = tmp_path / "again.toml"
+        again.write_text(CONFIGURATION + first.out)
+        result = sip2gw("upstream", "check", "--config", again)
+    assert (result.status, "backend.sip2.password" in result.err) == (2, True)
 
 
 def test_no_secret_and_no_person_is_shown(sip2gw: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -510,9 +511,10 @@ def test_what_is_pasted_keeps_the_file_and_never_has_a_password() -> None:
         "facts": {"birth_date": {"field": "PB"}},
         "accounts": {
             "east": {"login": "e", "password_file": "east.secret"},
-            "west": {"login": "w"},
+            "west": {"login": "w", "password": "canary"},
         },
     }
+    as_written = deepcopy(written)
     other_order = attempt("status_first", True, STATUS, LOGGED_IN)
     east = Seen(replace(ACCOUNT, name="east"), (other_order,))
     west = Seen(replace(ACCOUNT, name="west"), (attempt("login", True, REFUSED),))
@@ -526,7 +528,7 @@ kind = "sip2"
 [backend.sip2]
 address = "ils.example:6001"
 login = "gateway"
-password_file = "ils.password"
+password = ""  # write yours in; it is not shown here
 institution = "TOWN"
 encoding = "cp850"
 checksums = false
@@ -540,8 +542,10 @@ password_file = "east.secret"
 login_order = "status_first"
 [backend.sip2.accounts.west]
 login = "w"
+password = ""  # write yours in; it is not shown here
 """
     )
+    assert written == as_written
 
 
 def test_nothing_shows_secrets_or_people() -> None:

@@ -22,6 +22,8 @@ from sip2gw.foundation.toml import toml_key, toml_value
 
 Table = dict[str, Any]
 _CHECKSUMS: Mapping[str, object] = {"bytes": True, "none": False, "characters": "characters"}
+_NOT_SHOWN = 'password = ""  # write yours in; it is not shown here'
+"""An empty one is refused at the start, so whoever forgets it does not get the login locked."""
 
 
 def fitting_toml(written: Mapping[str, Any], seen: Sequence[Seen]) -> str:
@@ -31,10 +33,8 @@ def fitting_toml(written: Mapping[str, Any], seen: Sequence[Seen]) -> str:
         written: `[backend.sip2]` as the file has it.
         seen: the accounts that were tried; those that do not work stay as they are.
     """
-    shared = _without_password({k: v for k, v in written.items() if k != "accounts"}, "ils")
-    accounts = {
-        name: _without_password(own, name) for name, own in written.get("accounts", {}).items()
-    }
+    shared = {key: value for key, value in written.items() if key != "accounts"}
+    accounts = dict(written.get("accounts", {}))
     works = [one for one in seen if one.working is not None]
     for one in sorted(works, key=lambda one: one.account.name != DEFAULT_ACCOUNT):
         fits = _fitting(one)
@@ -42,7 +42,8 @@ def fitting_toml(written: Mapping[str, Any], seen: Sequence[Seen]) -> str:
             shared |= fits
         else:
             own = accounts[one.account.name]
-            own |= {k: v for k, v in fits.items() if own.get(k, shared.get(k)) != v}
+            more = {k: v for k, v in fits.items() if own.get(k, shared.get(k)) != v}
+            accounts[one.account.name] = own | more
     return "\n".join(_lines(shared, accounts)) + "\n"
 
 
@@ -59,18 +60,10 @@ def _table(path: str, keys: Table) -> Iterator[str]:
     tables = {key: value for key, value in keys.items() if isinstance(value, dict)}
     for key, value in keys.items():
         if key not in tables:
-            yield f"{key} = {toml_value(value)}"
+            yield _NOT_SHOWN if key == "password" else f"{key} = {toml_value(value)}"
     for key, value in tables.items():
         yield f"[{path}.{key}]"
         yield from (f"{toml_key(name)} = {toml_value(own)}" for name, own in value.items())
-
-
-def _without_password(keys: Mapping[str, Any], name: str) -> Table:
-    """A password that stands in the file belongs into a file of its own."""
-    table = {key: value for key, value in keys.items() if key != "password"}
-    if "password" in keys:
-        table["password_file"] = f"{name}.password"
-    return table
 
 
 def _fitting(seen: Seen) -> Table:
