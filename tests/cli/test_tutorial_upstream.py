@@ -116,6 +116,8 @@ def _play(reader: Reader, sip2gw: Run, here: Path) -> None:
     found = reader.next()  # upstream check
     assert found.status == 0, found.err
     assert "→ birth_date" in found.err
+    assert 'preset = "koha"' in found.out
+    assert "payments = false" in found.out
 
     for _ in ("Anna", "Bram"):
         assert f"← {ADMITTED}" in reader.next().out
