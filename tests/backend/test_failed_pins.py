@@ -6,10 +6,15 @@ The counting itself is in the contract (B74).
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sip2gw.backend.library import Library
 from sip2gw.backend.sql.members.guesses import KEPT
 from sip2gw.model import FailedPins
+from sip2gw.policy.upstream.questions import spelling
+from sip2gw.staff.members.patrons import unblock
+
+from .library import configured
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 LOCK_UNTIL = NOW + timedelta(minutes=15)
@@ -42,3 +47,14 @@ async def test_where_nobody_had_failed_the_next_failure_shows_at_once(library: L
     assert await library.failed_pins(["1", "2"]) == [FailedPins(1), FailedPins()]
     await library.clear_guesses("1")
     assert await library.failed_pins(["1"]) == [FailedPins()]
+
+
+async def test_staff_forget_them_by_the_number_as_it_stands_on_the_card(
+    library: Library, tmp_path: Path
+) -> None:
+    """On both databases, however the number is spelled (B20, B74)."""
+    config = configured(tmp_path, "sqlite:not-opened.db")
+    await library.record_guess(spelling("00A-123"), NOW, 1, LOCK_UNTIL)
+    done = await unblock(library, config, "00A-123")
+    assert (done["patron"], done["pin_unlocked"]) == (None, True)
+    assert await library.failed_pins([spelling("00A-123")]) == [FailedPins()]
