@@ -201,6 +201,13 @@ async def test_without_cq_no_pin_is_right_and_none_is_counted(there):
     assert await there.counted("91") == [1]
 
 
+async def test_the_other_number_of_a_card_counts_in_whatever_spelling(there):
+    there.library.holders["91"] = "0092"
+    assert await there.guess("91", "1234", there.session(aliases=True)) is OK
+    assert await there.guess("91", "0000", there.session(aliases=True)) is WRONG
+    assert await there.counted("91", "92") == [1, 1]
+
+
 async def test_a_guesser_on_twenty_lines_with_all_cards_of_a_patron(there):
     """Three cards that our store knows, and one of which an answer told the holder."""
     cards = ["1001", "1001B", "1001R", "91"]
