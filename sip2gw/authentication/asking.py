@@ -14,9 +14,8 @@ from msgspec.structs import replace
 from sip2gw.authentication.pending import as_if_told
 from sip2gw.authentication.snapshots import id_in, snapshot_of
 from sip2gw.backend.base import Backend
-from sip2gw.backend.system import LibrarySystem
 from sip2gw.handlers.base import Asked, Session
-from sip2gw.handlers.rules import UpstreamManner
+from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
@@ -117,19 +116,11 @@ def told_nothing(
     return Asked(record, record.card(number), state, answer)
 
 
-def library_behind(session: Session) -> tuple[LibrarySystem, UpstreamManner]:
-    """The library system, and how the session's terminal is served by it."""
-    library, manner = session.services.library, session.terminal.upstream
-    assert library is not None
-    assert manner is not None
-    return library, manner
-
-
 def question_of(
     session: Session, number: str, pin: str | None, *, with_fees: bool = False
 ) -> Question:
     """A 63 for no list or for the fees, or a 23 where that is not offered."""
-    library, manner = library_behind(session)
+    library, manner = library_of(session)
     offered = library.offers(manner.account)
     is_offered = offered is None or PatronInformation.code in offered
     date = _DATES.render(session.now())

@@ -15,7 +15,6 @@ from sip2gw.authentication.asking import (
     Asking,
     LibraryAnswer,
     Question,
-    library_behind,
     question_of,
     told_nothing,
 )
@@ -28,6 +27,7 @@ from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.foundation.eager import Cancellable
 from sip2gw.handlers.base import Asked, Send, Session
+from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
@@ -220,7 +220,7 @@ class UpstreamIdentifier(Asking):
         sending = _Sending(send)
 
         async def ask() -> Verdict:
-            if not is_exact(pin, library_behind(session)[1].text):
+            if not is_exact(pin, library_of(session)[1].text):
                 return Verdict(False)
             return deed_verdict(await sending.answer(), is_verified=is_verified)
 
@@ -283,7 +283,7 @@ class UpstreamIdentifier(Asking):
         self, session: Session, request: Question, question: DoorQuestion | None
     ) -> Verdict:
         """What the library system says to `request`."""
-        library, manner = library_behind(session)
+        library, manner = library_of(session)
         terminal = session.terminal
         up = going_up(
             request,
@@ -327,7 +327,7 @@ class UpstreamIdentifier(Asking):
         answer: LibraryAnswer | None,
     ) -> Asked:
         """A PIN that is not right lets nobody know more than we do (C112)."""
-        _, manner = library_behind(session)
+        _, manner = library_of(session)
         is_unknown = number in self._unknown or not is_exact(number, manner.text)
         return told_nothing(number, ours, state, answer, is_unknown=is_unknown)
 

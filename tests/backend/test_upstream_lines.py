@@ -17,6 +17,7 @@ from sip2gw.backend.system import BadAnswerError, Lease, NoAnswerError, NotAsked
 from sip2gw.backend.upstream import pool as pool_module
 from sip2gw.backend.upstream.breaker import FAILURES_MAX, FIRST_REFUSED_S, FIRST_WAIT_S
 from sip2gw.backend.upstream.opening import problem_of
+from sip2gw.backend.upstream.pool import IDLE_S
 from sip2gw.config.tables.upstream import UpstreamTls
 from sip2gw.protocol.checksum import character_checksum_digits
 from sip2gw.protocol.messages import EndPatronSession, ItemInformation, ScStatus
@@ -426,6 +427,42 @@ async def test_after_failures_in_a_row_nobody_waits_until_it_was_tried_again():
         assert client.series("upstream_breaker_open") == {("default",): 0.0}
 
 
+async def test_an_answer_makes_up_for_the_failures_before_it():
+    failing = ["silent"] * (FAILURES_MAX - 1)
+    behave = script(*failing, "right", *failing)
+    timeout_s = 30.0
+    async with (
+        HostileLibrary(behave) as library,
+        client_of(library, timeout_s=timeout_s) as client,
+    ):
+        for number in range(2 * len(failing) + 1):
+            asking = asyncio.ensure_future(client.status(str(number)))
+            await client.until(lambda: len(library.asked) > number)  # noqa: B023
+            if number == len(failing):
+                await asking
+                continue
+            client.later(timeout_s)
+            with pytest.raises(NoAnswerError):
+                await asking
+        assert not client.is_away("default")
+
+
+async def test_who_waits_has_a_line_opened_when_one_is_lost():
+    behave = script("silent", "hangs_up")
+    async with (
+        HostileLibrary(behave) as library,
+        client_of(library, timeout_s=30, connections=2) as client,
+    ):
+        held = asyncio.ensure_future(client.status("2100", "a"))
+        lost = asyncio.ensure_future(client.status("2101", "b"))
+        waiting = asyncio.ensure_future(client.status("2102", "c"))
+        async with asyncio.timeout(20):
+            assert (await waiting).patron_identifier == "2102"
+        with pytest.raises(NoAnswerError):
+            await lost
+        held.cancel()
+
+
 # Brown-outs -----------------------------------------------------------------------------------
 
 
@@ -769,18 +806,29 @@ async def test_the_next_patron_of_a_session_takes_no_line_that_is_in_use(client,
     lease = Lease()
     await client.status("2100", "a", lease=lease)
     held = lease.line
-    client._pools["default"]._send_ours(held, ScStatus())  # it is kept alive at this moment
-    client._pools["default"]._idle.remove(held)
+    keep_alive(client, held)
     same = client.ask("default", "a", ItemInformation(item_identifier="I"), lease=lease)
     assert lease.line is held, "it may be the same patron's"
     await same
     await client.until(lambda: held.job is None)
-    client._pools["default"]._send_ours(held, ScStatus())
-    client._pools["default"]._idle.remove(held)
+    keep_alive(client, held)
     asking = client.ask("default", "a", asks("2101"), lease=lease)
     assert (lease.line, held.lease) == (None, None)
     await asking
     assert lease.line is not held
+
+
+async def test_only_what_terminals_ask_keeps_a_second_line_open(library):
+    async with client_of(library, connections=2, keepalive_s=60, timeout_s=2) as client:
+        await two_lines(client, library)
+        client.ahead_s += IDLE_S - 1
+        await two_lines(client, library)
+        client.later(2)
+        await client.until(lambda: client.state.idle == 2)  # both were kept alive
+        client.later(IDLE_S / 2)
+        await client.until(lambda: client.state.idle == 2)
+        client.later(IDLE_S / 2)
+        assert client.state.open == 1
 
 
 async def test_b16_a_question_is_forgotten_soon_after_its_answer(client):
@@ -797,6 +845,38 @@ async def test_who_waits_takes_a_leased_line_and_the_lease_is_over(client, libra
     assert one.line is None
     assert two.line is not None
     assert lines(library) == "aba"
+
+
+async def test_who_takes_the_only_line_of_a_session_has_another_opened(library):
+    async with client_of(library, connections=2, timeout_s=2, keepalive_s=600) as client:
+        lease = Lease()
+        await client.status("2100", "a", lease=lease)
+        await client.status("2100", "a", lease=lease)
+        assert client.state.open == 1, "the session itself needs no other"
+        await client.status("2101", "b")
+        assert lease.line is None
+        await client.until(lambda: client.state.open == 2)
+
+
+async def test_a_lease_outlasts_a_wait_for_its_own_line_and_is_over_when_another_has_waited(
+    library,
+):
+    async with client_of(library, connections=1, timeout_s=2, keepalive_s=600) as client:
+        lease, item = Lease(), ItemInformation(item_identifier="I")
+        await client.status("2100", "a", lease=lease)
+        held = lease.line
+        keep_alive(client, held)
+        await client.ask("default", "a", item, lease=lease)
+        assert (lease.line, lease.card) == (held, b"2100")
+        keep_alive(client, held)
+        await client.ask("default", "b", item)
+        assert (lease.line, held.lease) == (None, None)
+
+
+def keep_alive(client, line):
+    """Ask a 99 of our own on an idle line, which is in use then."""
+    client._pools["default"]._idle.remove(line)
+    client._pools["default"]._send_ours(line, ScStatus())
 
 
 async def test_a_lease_ends_with_its_line(client, library):

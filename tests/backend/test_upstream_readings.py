@@ -53,6 +53,8 @@ async def test_what_says_the_same_later_is_the_same_message() -> None:
 async def test_each_question_about_a_card_has_an_answer_of_its_own() -> None:
     read = Reader()
     plain, fees = read(b64()), read(b64(more=b"AV1 book|"), q63(summary=FINES))
+    dutch = read(b64(more=b"AFDag|"), q63().replace(b"63001", b"63006"))
+    assert read(b64(LATER, b"AFDag|"), q63().replace(b"63001", b"63006")) is dutch
     assert read(b64(LATER)) is plain
     assert read(b64(LATER, b"AV1 book|"), q63(summary=FINES)) is fees
 

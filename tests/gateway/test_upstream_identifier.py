@@ -13,7 +13,7 @@ from judged import Behind, ask_63, behind
 from msgspec.structs import replace
 
 from sip2gw.authentication import emergency, library_pins, upstream
-from sip2gw.backend.base import BackendTimeoutError, UnavailableError
+from sip2gw.backend.base import BackendError, BackendTimeoutError, UnavailableError
 from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
 from sip2gw.model import FailedPins
 from sip2gw.model.badges import Deed
@@ -200,6 +200,13 @@ async def test_without_cq_no_pin_is_right_and_none_is_counted(there):
     there.library.cq = False
     assert [await there.guess("91", "1234") for _ in range(7)] == [WRONG] * 7
     assert await there.counted("91") == [1]
+
+
+async def test_the_other_number_of_a_card_counts_in_whatever_spelling(there):
+    there.library.holders["91"] = "0092"
+    assert await there.guess("91", "1234", there.session(aliases=True)) is OK
+    assert await there.guess("91", "0000", there.session(aliases=True)) is WRONG
+    assert await there.counted("91", "92") == [1, 1]
 
 
 async def test_a_guesser_on_twenty_lines_with_all_cards_of_a_patron(there):
@@ -604,6 +611,16 @@ async def hashed(there):
 
 async def away(there, session, record, number, pin):
     return await there.identifier.verify_without_store(session, record, number, pin)
+
+
+async def test_a_store_that_is_away_is_not_asked_what_it_has_counted(door, monkeypatch):
+    session, record = await admit(door, "91", "1234")
+
+    async def failed_pins(names):
+        raise BackendError
+
+    monkeypatch.setattr(door.gateway.app.backend, "failed_pins", failed_pins)
+    assert await away(door, session, record, "91", "1234") is OK
 
 
 async def test_a_pin_that_was_right_at_an_admission_is_right_without_the_library_system(door):

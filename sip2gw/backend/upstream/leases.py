@@ -10,14 +10,14 @@ LEASE_S = 60.0
 _END = EndPatronSession.code.encode()
 
 
-def leased_line(job: Job, owner: Owner, now: float) -> Line | None:
-    """The line of `owner` that the session of `job` has leased, if it is free.
+def leased_line(lease: Lease, job: Job, owner: Owner, now: float) -> Line | None:
+    """The line of `owner` that the session with `lease`, whose `job` it is, has leased, if it is
+    free.
 
     Another patron goes on with it: nobody else needs it now. A lease that is over is ended, and so
     is that of another patron whose line is in use.
     """
-    lease = job.lease
-    if lease is None or lease.line is None:
+    if lease.line is None:
         return None
     line: Line = lease.line
     is_here = line.owner is owner and not line.is_over and now < lease.until_s

@@ -122,7 +122,7 @@ class Pool:
             raise NotAskedError
         line, is_short = None, False
         if lease is not None:
-            line = leases.leased_line(job, self, now)
+            line = leases.leased_line(lease, job, self, now)
         if line is None:
             line = self._free_line(now)
             is_short = line is None or leases.take(line, lease)

@@ -71,6 +71,4 @@ def going_up(
     if unknown:
         theirs = [field for field in unknown if field[0] not in OURS]
         up.extra_fields = carried(theirs, source, target)
-    if isinstance(up, PatronInformation) and not knows_fw_b:
-        up.fetch_reason = None
-    return up
+    return replace(up, fetch_reason=None) if drops_reason else up

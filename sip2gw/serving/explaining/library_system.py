@@ -11,11 +11,11 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from sip2gw.authentication.asking import Asking, Question, library_behind, question_of
+from sip2gw.authentication.asking import Asking, Question, question_of
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import Lease, LibrarySystem, NotAskedError, Sent
 from sip2gw.handlers.base import Asked, Send, Session
-from sip2gw.handlers.upstream.behind import is_offered
+from sip2gw.handlers.upstream.behind import is_offered, library_of
 from sip2gw.handlers.upstream.overlay import withheld_fields
 from sip2gw.handlers.upstream.passing import RefusedHereError, pass_on
 from sip2gw.model import Card, CardState, PatronRecord
@@ -135,7 +135,7 @@ class AskedForExplanation(Asking):
         number = request.patron_identifier
         if not number:
             return Asked(None, None, PinState.ABSENT, None)
-        library, manner = library_behind(session)
+        library, manner = library_of(session)
         question = replace(request, patron_password=None)
         up = going_up(
             question,
@@ -179,7 +179,7 @@ def lines_of(session: Session, message: Message) -> tuple[str, ...]:
     wire = WireFormat(
         encoding="utf-8", keeps_bytes=True, value_bytes_max=UNCUT, hidden_fields=withheld
     )
-    _, manner = library_behind(session)
+    _, manner = library_of(session)
     unknown = [
         (tag, wire.text.encode(manner.text.decode(value)))
         for tag, value in message.extra_fields
