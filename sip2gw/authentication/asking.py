@@ -89,7 +89,7 @@ class Asking:
         number = request.patron_identifier
         pending: Sequence[PendingFee] = ()
         if may_owe(answer):
-            _, manner = library_behind(session)
+            _, manner = library_of(session)
             debtor_id = id_in(answer, number, manner)
             pending = await session.services.backend.pending_fees(debtor_id)
         if pending:
