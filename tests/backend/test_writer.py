@@ -201,8 +201,10 @@ async def test_what_goes_on_without_its_caller_hears_of_its_commit(rig: Rig) -> 
 
     go_on(request()).cancel()
     await asyncio.sleep(0.01)
+    early = list(heard)
     rig.disk.passes.set()
     await until(lambda: heard == ["P1"])
+    assert early == []
 
 
 async def test_whoever_runs_after_a_failing_job_knows_whom_those_before_have_changed(

@@ -136,6 +136,58 @@ async def test_what_nobody_waits_for_any_more_does_not_go_up(tmp_path, leaves):
         assert books_agree(gateway, library)
 
 
+async def test_what_is_still_under_way_is_not_looked_at(tmp_path):
+    """Nobody takes it for dead while it is being noted, however long that takes."""
+    async with before(tmp_path) as (gateway, library):
+        has_come, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(end_share, *args, **kwargs):
+            has_come.set()
+            await may_go_on.wait()
+            return await end_share(*args, **kwargs)
+
+        till = await gateway.terminal("till-1")
+        with instead(gateway, "end_share", slow):
+            await till.send(pay())
+            await asyncio.wait_for(has_come.wait(), 10)
+            asked_before = [body[:2] for body in library.asked]
+            gateway.clock.advance(LATER)
+            await asyncio.wait_for(gateway.app.settler.settle(), 10)
+            assert [body[:2] for body in library.asked] == asked_before
+            may_go_on.set()
+            await until(lambda: listed(gateway)[0][0] == "booked")
+        assert books_agree(gateway, library)
+
+
+async def test_what_was_not_sent_is_a_no_although_that_is_noted_too_late(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        has_come, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def as_it_goes_away(begin_shares, *args):
+            library.vanish()
+            await until(lambda: not gateway.app.library.states()[0].open)
+            return await begin_shares(*args)
+
+        async def slow(end_share, *args, **kwargs):
+            has_come.set()
+            await may_go_on.wait()
+            return await end_share(*args, **kwargs)
+
+        till = await gateway.terminal("till-1")
+        with (
+            instead(gateway, "begin_shares", as_it_goes_away),
+            instead(gateway, "end_share", slow),
+        ):
+            await till.send(pay())
+            await asyncio.wait_for(has_come.wait(), 10)
+            gateway.clock.advance(REQUEST_TIMEOUT_S + 1)
+            answer = await till.read()
+            may_go_on.set()
+            await until(lambda: listed(gateway)[0][0] == "refused")
+        assert answer.startswith("38N")
+        assert NOT_SURE not in answer
+
+
 @pytest.mark.parametrize("split", ["sum", "lines"])
 async def test_what_cannot_be_sent_is_not_done_and_may_be_paid_later(tmp_path, split):
     """The library system goes away between its answer to the 63 and the 37."""
