@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sip2gw.protocol.timestamps import Timestamp
 from sip2gw.protocol.values import (
+    ACCEPTED,
     COUNT,
     FLAG,
     FLAG_OR_UNKNOWN,
@@ -203,7 +204,7 @@ HoldMode = Annotated[str, Fixed(1, TEXT, "hold mode")]
 FixedFeeType = Annotated[str, Fixed(2, TEXT, "fee type")]
 PaymentType = Annotated[str, Fixed(2, TEXT, "payment type")]
 FixedCurrencyType = Annotated[str, Fixed(3, TEXT, "currency type")]
-PaymentAccepted = Annotated[bool, Fixed(1, FLAG, "payment accepted")]
+PaymentAccepted = Annotated[bool, Fixed(1, ACCEPTED, "payment accepted")]
 
 # Who and where --------------------------------------------------------------------------------
 

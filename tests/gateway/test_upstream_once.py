@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from behind import UPSTREAM
 from harness import CONFIG, NOON, STAMP, running
-from hostile_library import HostileLibrary, Loans, script
+from hostile_library import UNCLEAR, HostileLibrary, Loans, script
 
 LATER = "20260310    120500"
 """Another transaction date."""
@@ -229,7 +229,7 @@ async def test_who_comes_back_waits_for_what_is_under_way(tmp_path):
 # Nobody knows --------------------------------------------------------------------------------
 
 
-FAULTS = ["silent", "hangs_up", "garbage", "another_item", "wrong_type"]
+FAULTS = ["silent", "hangs_up", "garbage", "another_item", "wrong_type", UNCLEAR]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

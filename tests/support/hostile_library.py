@@ -44,6 +44,8 @@ PROMPT = (
 SLOW = ("silent", "half", "late", "drip")
 """Faults that only a deadline ends."""
 FAULTS = PROMPT + SLOW
+UNCLEAR = "unclear"
+"""It is done, and the answer says neither yes nor no."""
 HELD = "held"
 """The answer comes when the test says so (`release`)."""
 GOOD = ("right", "resend_once", "much", "pieces")
@@ -397,6 +399,8 @@ class HostileLibrary:
                 return right + b"98YY"
             case "bad_checksum":
                 return self.sealed(body, sequence)[: -4 - len(self.terminator)] + b"0BAD\r"
+            case "unclear":
+                return self.sealed(body[:2] + b"y" + body[3:], sequence)
             case "no_fixed_block":
                 return self.sealed(body[:2] + b"|AA%b|" % heard.value(b"AA"), sequence)
         raise ValueError(f"unknown behaviour {behaviour}")
