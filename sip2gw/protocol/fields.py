@@ -29,6 +29,7 @@ from sip2gw.protocol.values import (
     Codec,
     flags,
     letters,
+    may_deny,
 )
 
 VALUE_BYTES_MAX = 255
@@ -148,7 +149,7 @@ UNKNOWN_CARD_FLAGS = frozenset(
 )
 """The patron status of an unknown card and of every failure form (B18, C27)."""
 
-_PATRON_STATUS = flags("14 flags, Y or blank", PatronFlag)
+_PATRON_STATUS = flags("14 flags, Y or blank", PatronFlag, may_deny)
 _SUMMARY = flags("10 flags, Y or blank", Summary)
 _SUPPORTED = letters("16 letters, Y or N", SupportedMessage)
 

@@ -94,12 +94,28 @@ OK = _verdict("1 or 0", "1", "0")
 ACCEPTED = _verdict("Y or N", "Y", "N")
 
 
-def flags(name: str, positions: type[IntEnum]) -> Codec:
-    """A string of `Y` and blanks, one place per member; undefined places are ignored."""
+def _is_yes(sign: str) -> bool:
+    return sign == "Y"
+
+
+def may_deny(sign: str) -> bool:
+    """Whether a flag of a patron status counts as set. What a sign that is neither a blank nor `N`
+    means is unknown, and unknown fails closed (B72)."""
+    return sign not in (" ", "N")
+
+
+def flags(name: str, positions: type[IntEnum], is_set: Callable[[str], bool] = _is_yes) -> Codec:
+    """A string of `Y` and blanks, one place per member; undefined places are ignored.
+
+    Args:
+        name: for people.
+        positions: of the flags.
+        is_set: whether a sign that was read means yes.
+    """
 
     @lru_cache(maxsize=_READINGS_MAX)
     def read(text: str) -> frozenset[IntEnum]:
-        return frozenset(flag for flag in positions if text[flag : flag + 1] == "Y")
+        return frozenset(flag for flag in positions if is_set(text[flag : flag + 1]))
 
     def write(value: frozenset[IntEnum], width: int) -> str:
         return "".join("Y" if position in value else " " for position in range(width))

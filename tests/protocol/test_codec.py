@@ -28,7 +28,7 @@ from sip2gw.protocol.errors import (
     UnknownMessageError,
     UnreadableError,
 )
-from sip2gw.protocol.fields import FeeDetail
+from sip2gw.protocol.fields import FeeDetail, PatronFlag
 from sip2gw.protocol.message import Message, Request
 from sip2gw.protocol.messages import (
     AcsStatus,
@@ -189,6 +189,14 @@ def test_known_request_is_no_response_even_when_its_reader_is_compiled() -> None
     request_23(b"AO|")
     with pytest.raises(UnknownMessageError):
         parse_response(HEAD_23 + b"AO|", WIRE)
+
+
+@pytest.mark.parametrize("sign", [b"Y", b"y", b"1", b"T", b"0", b"?", b"\x82"])
+def test_b72_in_a_patron_status_only_a_blank_and_n_deny_nothing(sign: bytes) -> None:
+    frame = b"24" + sign + b" NN" + sign + b" " * 9 + b"001" + b" " * 18 + b"AO|AA|AE|"
+    response = parse_response(frame, WIRE)
+    assert isinstance(response, PatronStatusResponse)
+    assert sorted(response.patron_status) == [PatronFlag.CHARGE_DENIED, PatronFlag.CARD_LOST]
 
 
 @pytest.mark.parametrize("code", ["10", "12", "16", "20", "30", "66", "94"])
