@@ -324,7 +324,21 @@ async def test_a_return_is_done_when_the_item_is_not_on_loan(tmp_path):
         assert NOT_SURE in await kiosk.ask(give_back())
         await settled(gateway, "done")
         assert reviewed(gateway)[0] == ("09", "I1", "", "done", ("not_on_loan",), "open")
-        assert (await kiosk.ask(give_back())).startswith("101Y")
+        assert (await kiosk.ask(give_back())).startswith("101YUN")
+        assert sent(library, "09") == 1
+
+
+@pytest.mark.parametrize(("status", "cv"), [(b"08", "01"), (b"10", "04")])
+async def test_b59_a_return_that_was_not_answered_does_not_go_to_the_shelf(tmp_path, status, cv):
+    """Somebody waits for the item, or it must travel: a yes without alert would be invented."""
+    async with before(tmp_path, "right", "hangs_up") as (gateway, library):
+        library.answer.status = status
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(lend())
+        assert NOT_SURE in await kiosk.ask(give_back())
+        await settled(gateway, "done")
+        told = await kiosk.ask(give_back())
+        assert told == f"101YUY{STAMP}AOHUB|ABI1|AQ|AJTitle I1|CV{cv}|"
         assert sent(library, "09") == 1
 
 

@@ -167,6 +167,8 @@ class Loans:
         self.of: dict[bytes, bytes] = {}
         """Who has each item."""
         self.deeds: list[Deed] = []
+        self.status = b"03"
+        """What an 18 says of an item that nobody has: available, on the hold shelf..."""
 
     def __call__(
         self, heard: Heard, patron: bytes | None = None, item: bytes | None = None
@@ -182,6 +184,7 @@ class Loans:
             case b"17":
                 if item in self.of:
                     return b"18040001" + STAMP + b"AHlater|AB%b|AJTitle %b|" % (item, item)
+                return b"18" + self.status + right_answer(heard)[4:]
             case b"63":
                 items = [item for item, who in self.of.items() if who == patron]
                 counts = b"0000" * 2 + b"%04d" % len(items) + b"0000" * 3
