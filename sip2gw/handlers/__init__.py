@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from sip2gw.backend.system import BadAnswerError, NoAnswerError
 from sip2gw.handlers import (
     door,
     fee,
@@ -173,11 +174,20 @@ UPSTREAM_DOOR_FAILING: dict[type[Request], Failing] = {
 }
 """The same in front of a library system."""
 
+_UNANSWERED = Failing(unknown_after=(NoAnswerError, BadAnswerError))
+
+OBSERVED_FAILING: dict[type[Request], Failing] = {
+    **dict.fromkeys((Checkout, Checkin, Renew, RenewAll, Hold), _UNANSWERED),
+    FeePaid: replace(_UNANSWERED, unknown_text_key="unknown_outcome"),
+}
+"""For profiles that are only observed: nothing is noted, counted or kept of what went up, but nobody
+is told to try again what may be done (C59)."""
+
 
 def failing_of(kind: str, family: Family = "store") -> dict[type[Request], Failing]:
     """What follows where a request fails, for profiles of `kind`."""
     if family == "observed":
-        return {}
+        return OBSERVED_FAILING
     if kind != "door":
         return FAILING
     return UPSTREAM_DOOR_FAILING if family == "upstream" else DOOR_FAILING
@@ -194,6 +204,7 @@ __all__ = [
     "DOOR_HANDLERS",
     "FAILING",
     "HANDLERS",
+    "OBSERVED_FAILING",
     "OBSERVED_HANDLERS",
     "SUPPORTED_CODES",
     "UPSTREAM_DOOR_HANDLERS",

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
-from sip2gw.backend.base import Backend, BackendError, CirculationOrder
+from sip2gw.backend.base import Backend, BackendError, CirculationOrder, OutcomeUnknownError
 from sip2gw.backend.system import Lease, LibrarySystem
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers.rules import (
@@ -363,6 +363,8 @@ class Failing(Struct, frozen=True):
     """Decides although the backend has failed (B40); None when it cannot."""
     undecided: Callable[[Session, Any], Answer | None] | None = None
     """Answers whatever has failed (C67); None when it is a no."""
+    unknown_after: tuple[type[BackendError], ...] = (OutcomeUnknownError,)
+    """After these errors nobody knows whether it was done (C98)."""
     unknown_text_key: str = "unknown_outcome_item"
     """Said when nobody knows whether it was done (C98)."""
     count: Callable[[Metrics, str], None] | None = None

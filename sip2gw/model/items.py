@@ -13,6 +13,11 @@ from msgspec import Struct
 from sip2gw.model.money import Minor
 from sip2gw.protocol.structs import Discreet, Hidden
 
+LOCAL_HOLD = "01"
+REMOTE_HOLD = "02"
+TRANSFER = "04"
+"""Alert types, CV (B59, C44)."""
+
 
 class ItemStatus(StrEnum):
     """Where an item is when nobody has it on loan (the library data format)."""

@@ -59,7 +59,12 @@ def parse_request(frame: bytes, wire: WireFormat) -> Request:
 
 
 def parse_response(frame: bytes, wire: WireFormat) -> Response:
-    """The response in `frame`; raises as `parse_request`."""
+    """The response in `frame`.
+
+    Raises:
+        UnclearVerdictError: it says neither yes nor no to what was asked for.
+        ProtocolError: as `parse_request`.
+    """
     return parse_response_body(split_trailer(frame).body, wire)
 
 

@@ -22,6 +22,13 @@ class UnreadableError(ProtocolError):
         self.command = command
 
 
+class UnclearVerdictError(ProtocolError):
+    """An answer says neither yes nor no, so nobody knows what was done (B46)."""
+
+    def __init__(self) -> None:
+        super().__init__("neither yes nor no")
+
+
 class StrangeAnswerError(ProtocolError):
     """What came cannot be the answer to what was asked last."""
 

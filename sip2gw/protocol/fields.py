@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sip2gw.protocol.timestamps import Timestamp
 from sip2gw.protocol.values import (
+    ACCEPTED,
     COUNT,
     FLAG,
     FLAG_OR_UNKNOWN,
@@ -28,6 +29,7 @@ from sip2gw.protocol.values import (
     Codec,
     flags,
     letters,
+    may_deny,
 )
 
 VALUE_BYTES_MAX = 255
@@ -147,7 +149,7 @@ UNKNOWN_CARD_FLAGS = frozenset(
 )
 """The patron status of an unknown card and of every failure form (B18, C27)."""
 
-_PATRON_STATUS = flags("14 flags, Y or blank", PatronFlag)
+_PATRON_STATUS = flags("14 flags, Y or blank", PatronFlag, may_deny)
 _SUMMARY = flags("10 flags, Y or blank", Summary)
 _SUPPORTED = letters("16 letters, Y or N", SupportedMessage)
 
@@ -203,7 +205,7 @@ HoldMode = Annotated[str, Fixed(1, TEXT, "hold mode")]
 FixedFeeType = Annotated[str, Fixed(2, TEXT, "fee type")]
 PaymentType = Annotated[str, Fixed(2, TEXT, "payment type")]
 FixedCurrencyType = Annotated[str, Fixed(3, TEXT, "currency type")]
-PaymentAccepted = Annotated[bool, Fixed(1, FLAG, "payment accepted")]
+PaymentAccepted = Annotated[bool, Fixed(1, ACCEPTED, "payment accepted")]
 
 # Who and where --------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""How one value is written and read, apart from its place. Reading never raises."""
+"""How one value is written and read, apart from its place. Only reading a verdict may raise."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from sip2gw.protocol.encoding import plain
+from sip2gw.protocol.errors import UnclearVerdictError
 from sip2gw.protocol.timestamps import write_timestamp
 
 _READINGS_MAX = 512
@@ -73,16 +74,48 @@ TIMESTAMP = Codec("date and time", None, lambda value, _width: write_timestamp(v
 COUNT = Codec("number", _read_fixed_count, _write_count)
 LIMIT = Codec("number", _read_count, _write_count)
 FLAG = Codec("Y or N", lambda text: text == "Y", lambda value, _width: "Y" if value else "N")
-OK = Codec("1 or 0", lambda text: text == "1", lambda value, _width: "1" if value else "0")
 FLAG_OR_UNKNOWN = Codec("Y, N or U", _read_yes_no_unknown, _write_yes_no_unknown)
 
 
-def flags(name: str, positions: type[IntEnum]) -> Codec:
-    """A string of `Y` and blanks, one place per member; undefined places are ignored."""
+def _verdict(name: str, yes: str, no: str) -> Codec:
+    """Whether what was asked for is done. Anything but `yes` and `no` is an answer of which nobody
+    knows, never a no: what was done would be asked for again (B46, C98)."""
+    said = {yes: True, no: False}
+
+    def read(text: str) -> bool:
+        if text not in said:
+            raise UnclearVerdictError
+        return said[text]
+
+    return Codec(name, read, lambda value, _width: yes if value else no)
+
+
+OK = _verdict("1 or 0", "1", "0")
+ACCEPTED = _verdict("Y or N", "Y", "N")
+
+
+def _is_yes(sign: str) -> bool:
+    return sign == "Y"
+
+
+def may_deny(sign: str) -> bool:
+    """Whether a flag of a patron status counts as set. What a sign that is neither a blank nor `N`
+    means is unknown, and unknown fails closed (B72)."""
+    return sign not in (" ", "N")
+
+
+def flags(name: str, positions: type[IntEnum], is_set: Callable[[str], bool] = _is_yes) -> Codec:
+    """A string of `Y` and blanks, one place per member; undefined places are ignored.
+
+    Args:
+        name: for people.
+        positions: of the flags.
+        is_set: whether a sign that was read means yes.
+    """
 
     @lru_cache(maxsize=_READINGS_MAX)
     def read(text: str) -> frozenset[IntEnum]:
-        return frozenset(flag for flag in positions if text[flag : flag + 1] == "Y")
+        return frozenset(flag for flag in positions if is_set(text[flag : flag + 1]))
 
     def write(value: frozenset[IntEnum], width: int) -> str:
         return "".join("Y" if position in value else " " for position in range(width))

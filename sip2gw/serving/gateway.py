@@ -18,7 +18,6 @@ from sip2gw.backend.base import (
     BackendError,
     BackendTimeoutError,
     HungUpError,
-    OutcomeUnknownError,
 )
 from sip2gw.foundation.clock import Clock
 from sip2gw.handlers import Answer, Failing, Handler, Services, Session
@@ -253,7 +252,8 @@ class Gateway:
                 return decided
         key = "system" if error.of_store else "library_away"
         reason, outcome = error.kind, "refused"
-        if isinstance(error, OutcomeUnknownError) or await self._is_in_doubt(conversation, request):
+        is_unknown = isinstance(error, failing.unknown_after)
+        if is_unknown or await self._is_in_doubt(conversation, request):
             key, reason, outcome = failing.unknown_text_key, UNKNOWN, UNKNOWN
             self.on_unknown()
         if failing.count is not None:

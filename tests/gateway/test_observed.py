@@ -21,6 +21,7 @@ from sip2gw.shared.afterwards import WAITING_MAX
 NOW = "20260310    120000"
 FREE = " " * 14
 DENIED = "Y" + " " * 13
+UNSURE = "AFWe are not sure that this was done. "
 
 
 def said_24(card, *, flags=FREE, bl="Y", cq="Y", more=""):
@@ -154,6 +155,39 @@ async def test_a_failure_is_told_in_the_form_of_the_request(gateway, error):
     assert gateway.metrics.backend_up
     await gateway.store.ping()
     assert noted(gateway) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "is_sure"),
+    [(NotAskedError(), True), (NoAnswerError(), False), (BadAnswerError(), False)],
+)
+@pytest.mark.parametrize(
+    ("asked", "unknown_text"),
+    [
+        (ask_37("1001", "1.00"), "AFWe are not sure that your payment was recorded. "),
+        (f"11NN{STAMP}{STAMP}AOHUB|AA1001|ABI1|AC|", UNSURE),
+        (f"09N{STAMP}{STAMP}APMAIN|AOHUB|ABI1|AC|", UNSURE),
+        (f"29NN{STAMP}{STAMP}AOHUB|AA1001|ABI1|", UNSURE),
+        (f"65{STAMP}AOHUB|AA1001|", UNSURE),
+        (f"15+{STAMP}AOHUB|AA1001|ABI1|", UNSURE),
+    ],
+)
+async def test_c59_who_may_have_got_it_is_not_told_to_try_again(
+    gateway, asked, unknown_text, error, is_sure
+):
+    """What went up may be done, whether we have heard of it or not (B46, C98)."""
+    put_behind(gateway, ScriptedLibrary(lambda body: error))
+    answer = await (await gateway.terminal("kiosk-1")).ask(asked)
+    assert (unknown_text in answer) is not is_sure
+    assert ("AFThe library system cannot be reached. " in answer) is is_sure
+    assert gateway.metrics.backend_errors == {(asked[:2], error.kind): 1}
+
+
+@pytest.mark.parametrize("error", [NoAnswerError(), BadAnswerError()])
+async def test_a_question_that_was_not_answered_may_be_asked_again(gateway, error):
+    put_behind(gateway, ScriptedLibrary(lambda body: error))
+    answer = await (await gateway.terminal("kiosk-1")).ask(ask_63("1001", "1001"))
+    assert "AFThe library system cannot be reached. " in answer
 
 
 async def test_an_unknown_request_is_not_answered_when_the_library_system_fails(gateway):

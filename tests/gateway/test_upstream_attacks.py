@@ -127,6 +127,21 @@ async def test_a_door_without_pins_opens_only_for_cards_that_are_said_to_be_vali
         assert (WELCOME in await door.ask(ask_23("7777"))) == opens
 
 
+@pytest.mark.parametrize(
+    ("sign", "opens"), [(b" ", True), (b"N", True), (b"Y", False), (b"y", False), (b"1", False)]
+)
+async def test_b72_a_door_stays_shut_when_nobody_knows_what_a_flag_says(tmp_path, sign, opens):
+    plain = answering(lambda number, pin: True)
+
+    def answer(heard):
+        said = plain(heard)
+        return said[:2] + sign + said[3:] if heard.code == b"63" else said
+
+    async with attacked(tmp_path, answer) as (gateway, _):
+        door = await gateway.terminal("door-1")
+        assert (WELCOME in await door.ask(ask_63("1001", "1234"))) == opens
+
+
 # The library system ---------------------------------------------------------------------------
 
 

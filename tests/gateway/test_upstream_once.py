@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from behind import UPSTREAM
 from harness import CONFIG, NOON, STAMP, running
-from hostile_library import HostileLibrary, Loans, script
+from hostile_library import UNCLEAR, HostileLibrary, Loans, script
 
 LATER = "20260310    120500"
 """Another transaction date."""
@@ -229,7 +229,7 @@ async def test_who_comes_back_waits_for_what_is_under_way(tmp_path):
 # Nobody knows --------------------------------------------------------------------------------
 
 
-FAULTS = ["silent", "hangs_up", "garbage", "another_item", "wrong_type"]
+FAULTS = ["silent", "hangs_up", "garbage", "another_item", "wrong_type", UNCLEAR]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -324,7 +324,21 @@ async def test_a_return_is_done_when_the_item_is_not_on_loan(tmp_path):
         assert NOT_SURE in await kiosk.ask(give_back())
         await settled(gateway, "done")
         assert reviewed(gateway)[0] == ("09", "I1", "", "done", ("not_on_loan",), "open")
-        assert (await kiosk.ask(give_back())).startswith("101Y")
+        assert (await kiosk.ask(give_back())).startswith("101YUN")
+        assert sent(library, "09") == 1
+
+
+@pytest.mark.parametrize(("status", "cv"), [(b"08", "01"), (b"10", "04")])
+async def test_b59_a_return_that_was_not_answered_does_not_go_to_the_shelf(tmp_path, status, cv):
+    """Somebody waits for the item, or it must travel: a yes without alert would be invented."""
+    async with before(tmp_path, "right", "hangs_up") as (gateway, library):
+        library.answer.status = status
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(lend())
+        assert NOT_SURE in await kiosk.ask(give_back())
+        await settled(gateway, "done")
+        told = await kiosk.ask(give_back())
+        assert told == f"101YUY{STAMP}AOHUB|ABI1|AQ|AJTitle I1|CV{cv}|"
         assert sent(library, "09") == 1
 
 

@@ -5,6 +5,7 @@ from datetime import UTC
 from unittest.mock import patch
 
 import pytest
+from hostile_library import UNCLEAR
 from till_library import Paid
 from tills import (
     LATER,
@@ -104,7 +105,7 @@ async def looked_twice(gateway):
         gateway.clock.advance(2 * LATER)
 
 
-FAULTS = ["silent", "hangs_up", "garbage", "wrong_type"]
+FAULTS = ["silent", "hangs_up", "garbage", "wrong_type", UNCLEAR]
 """The 37 arrives and is booked; the answer does not come or cannot be trusted."""
 
 

@@ -152,6 +152,11 @@ def test_a_terminal_that_asks_again_is_told_what_the_18_says():
         permanent_location="MAIN",
         title_identifier="Title",
     )
+    for status, alert_type in (("08", "01"), ("10", "04")):  # B59: on the hold shelf, in transit
+        said = ItemInformationResponse(circulation_status=status)
+        assert answer_to_done(attempt("09", ""), "I1", said) == CheckinResponse(
+            ok=True, resensitize=True, alert=True, item_identifier="I1", alert_type=alert_type
+        )
     bare = CheckoutResponse(
         ok=True, desensitize=True, patron_identifier="1001", item_identifier="I1"
     )

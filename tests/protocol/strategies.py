@@ -32,7 +32,7 @@ def value_at(place: Fixed | Tagged) -> st.SearchStrategy[Any]:
 def _one(place: Fixed | Tagged) -> st.SearchStrategy[Any]:
     printable = st.characters(codec="ascii", exclude_characters="|", min_codepoint=32)
     exact = st.text(printable, min_size=place.width, max_size=place.width).filter(str.isprintable)
-    if place.codec in (values.FLAG, values.OK):
+    if place.codec in (values.FLAG, values.OK, values.ACCEPTED):
         return st.booleans()
     if place.codec is values.LANGUAGE:
         return st.integers(0, 999).map("{:03}".format)

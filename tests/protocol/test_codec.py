@@ -22,8 +22,13 @@ from sip2gw.protocol.dialect import (
     dialect_of,
 )
 from sip2gw.protocol.encoding import ENCODINGS
-from sip2gw.protocol.errors import ProtocolError, UnknownMessageError, UnreadableError
-from sip2gw.protocol.fields import FeeDetail
+from sip2gw.protocol.errors import (
+    ProtocolError,
+    UnclearVerdictError,
+    UnknownMessageError,
+    UnreadableError,
+)
+from sip2gw.protocol.fields import FeeDetail, PatronFlag
 from sip2gw.protocol.message import Message, Request
 from sip2gw.protocol.messages import (
     AcsStatus,
@@ -184,6 +189,30 @@ def test_known_request_is_no_response_even_when_its_reader_is_compiled() -> None
     request_23(b"AO|")
     with pytest.raises(UnknownMessageError):
         parse_response(HEAD_23 + b"AO|", WIRE)
+
+
+@pytest.mark.parametrize("sign", [b"Y", b"y", b"1", b"T", b"0", b"?", b"\x82"])
+def test_b72_in_a_patron_status_only_a_blank_and_n_deny_nothing(sign: bytes) -> None:
+    frame = b"24" + sign + b" NN" + sign + b" " * 9 + b"001" + b" " * 18 + b"AO|AA|AE|"
+    response = parse_response(frame, WIRE)
+    assert isinstance(response, PatronStatusResponse)
+    assert sorted(response.patron_status) == [PatronFlag.CHARGE_DENIED, PatronFlag.CARD_LOST]
+
+
+@pytest.mark.parametrize("code", ["10", "12", "16", "20", "30", "66", "94"])
+def test_b46_what_says_neither_1_nor_0_is_no_answer(code: str) -> None:
+    rest = b" " * 60 + b"AO|"
+    for verdict in (b"Y", b"N", b" ", b"2"):
+        with pytest.raises(UnclearVerdictError):
+            parse_response(code.encode() + verdict + rest, WIRE)
+    said = [parse_response(code.encode() + verdict + rest, WIRE) for verdict in (b"1", b"0")]
+    assert [getattr(answer, "ok", None) for answer in said] == [True, False]
+
+
+def test_b46_what_says_neither_y_nor_n_of_a_payment_is_no_answer() -> None:
+    for verdict in (b"y", b"1", b"0", b" "):
+        with pytest.raises(UnclearVerdictError):
+            parse_response(b"38" + verdict + b" " * 18 + b"AO|AA1|", WIRE)
 
 
 def test_flags_are_read_tolerantly() -> None:

@@ -44,6 +44,8 @@ PROMPT = (
 SLOW = ("silent", "half", "late", "drip")
 """Faults that only a deadline ends."""
 FAULTS = PROMPT + SLOW
+UNCLEAR = "unclear"
+"""It is done, and the answer says neither yes nor no."""
 HELD = "held"
 """The answer comes when the test says so (`release`)."""
 GOOD = ("right", "resend_once", "much", "pieces")
@@ -165,6 +167,8 @@ class Loans:
         self.of: dict[bytes, bytes] = {}
         """Who has each item."""
         self.deeds: list[Deed] = []
+        self.status = b"03"
+        """What an 18 says of an item that nobody has: available, on the hold shelf..."""
 
     def __call__(
         self, heard: Heard, patron: bytes | None = None, item: bytes | None = None
@@ -180,6 +184,7 @@ class Loans:
             case b"17":
                 if item in self.of:
                     return b"18040001" + STAMP + b"AHlater|AB%b|AJTitle %b|" % (item, item)
+                return b"18" + self.status + right_answer(heard)[4:]
             case b"63":
                 items = [item for item, who in self.of.items() if who == patron]
                 counts = b"0000" * 2 + b"%04d" % len(items) + b"0000" * 3
@@ -397,6 +402,8 @@ class HostileLibrary:
                 return right + b"98YY"
             case "bad_checksum":
                 return self.sealed(body, sequence)[: -4 - len(self.terminator)] + b"0BAD\r"
+            case "unclear":
+                return self.sealed(body[:2] + b"y" + body[3:], sequence)
             case "no_fixed_block":
                 return self.sealed(body[:2] + b"|AA%b|" % heard.value(b"AA"), sequence)
         raise ValueError(f"unknown behaviour {behaviour}")

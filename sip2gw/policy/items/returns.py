@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from sip2gw.model import AMOUNT_MAX_MINOR, ItemStatus
 from sip2gw.model.items import (
+    LOCAL_HOLD,
+    REMOTE_HOLD,
     ItemLoan,
     ItemRecord,
     ItemState,
@@ -27,10 +29,6 @@ from sip2gw.policy.items.decisions import (
 )
 from sip2gw.policy.money.debts import OVERDUE_FEE_TYPE
 from sip2gw.policy.reasons import CirculationReason
-
-LOCAL_HOLD = "01"
-REMOTE_HOLD = "02"
-"""Alert types, CV (C44)."""
 
 REFUSABLE = (
     CirculationReason.IN_TRANSIT,

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from sip2gw.model.items import LOCAL_HOLD, TRANSFER
 from sip2gw.policy.upstream.facts import says_nothing
 from sip2gw.protocol.messages import (
     CheckinResponse,
@@ -25,6 +26,10 @@ _ON_LOAN = frozenset({"04", "05", "07"})
 """Charged; not to be recalled yet; recalled.  Spec: SIP2 2.00, circulation status."""
 _HERE = frozenset({"02", "03", "06", "08", "09", "10"})
 """On order, available, in process, on the hold shelf, to be shelved, in transit."""
+_ON_HOLD_SHELF, _IN_TRANSIT = "08", "10"
+_ALERT_TYPES = {_ON_HOLD_SHELF: LOCAL_HOLD, _IN_TRANSIT: TRANSFER}
+"""CV of a return, by the circulation status that the item has since: it does not go to the shelf
+(B59). Whether an item travels for a hold or home, an 18 does not say."""
 _PATRON = "AA"
 DUE_MAX = 20
 
@@ -138,13 +143,16 @@ def answer_to_done(
     title = item.title_identifier if item is not None else ""
     date = item.transaction_date if item is not None else ""
     if attempt.code == CHECKIN:
+        alert_type = _ALERT_TYPES.get(item.circulation_status) if item is not None else None
         return CheckinResponse(
             ok=True,
             resensitize=True,
+            alert=alert_type is not None,
             transaction_date=date,
             item_identifier=item_id,
             permanent_location=(item.permanent_location if item is not None else None) or "",
             title_identifier=title or None,
+            alert_type=alert_type,
         )
     return CheckoutResponse(
         ok=True,
