@@ -180,8 +180,8 @@ OBSERVED_FAILING: dict[type[Request], Failing] = {
     **dict.fromkeys((Checkout, Checkin, Renew, RenewAll, Hold), _UNANSWERED),
     FeePaid: replace(_UNANSWERED, unknown_text_key="unknown_outcome"),
 }
-"""For profiles that are only observed: nothing is noted, counted or kept of what went up, but nobody
-is told to try again what may be done (C59)."""
+"""For profiles that are only observed: nothing is noted, counted or kept of what went up, but
+nobody is told to try again what may be done (C59)."""
 
 
 def failing_of(kind: str, family: Family = "store") -> dict[type[Request], Failing]:
