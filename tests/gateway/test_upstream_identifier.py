@@ -101,6 +101,13 @@ async def test_what_the_account_cannot_write_is_wrong_and_not_asked(there, numbe
     assert await there.counted(number) == [1]
 
 
+async def test_a_card_that_the_account_cannot_write_is_nobodys_without_a_pin_too(there):
+    session = there.session(text=text_encoding("ascii"))
+    asked = await there.identifier.ask(session, ask_63("9é"))
+    assert (asked.record, asked.card, asked.pin) == (None, None, ABSENT)
+    assert there.library.asked == []
+
+
 # Whose card it is ---------------------------------------------------------------------------------
 
 
