@@ -4,7 +4,12 @@ import pytest
 from harness import CONFIG, running
 
 from sip2gw.config import Lasting, load_config
-from sip2gw.handlers import OBSERVED_HANDLERS, UPSTREAM_DOOR_HANDLERS, UPSTREAM_HANDLERS
+from sip2gw.handlers import (
+    OBSERVED_FAILING,
+    OBSERVED_HANDLERS,
+    UPSTREAM_DOOR_HANDLERS,
+    UPSTREAM_HANDLERS,
+)
 from sip2gw.protocol.messages import PatronInformation, PatronStatusRequest
 from sip2gw.serving import views
 from sip2gw.serving.site import build_site
@@ -62,7 +67,7 @@ def test_each_family_has_its_handlers(tmp_path):
     assert site.by_name["door-1"].view.handlers is UPSTREAM_DOOR_HANDLERS
     watched = site.by_name["watched-1"].view
     assert watched.handlers is OBSERVED_HANDLERS
-    assert watched.failing == {}
+    assert watched.failing is OBSERVED_FAILING
     assert (watched.is_observed, site.by_name["kiosk-1"].view.is_observed) == (True, False)
 
 
