@@ -15,9 +15,9 @@
   that is one guess, counted once until it is answered. So a slow library system locks nobody who
   knows the PIN, and whoever tries many PINs is locked.
 - A loan or a hold with a PIN that nobody has verified is a guess as well: if the answer has no CQ,
-  a no may mean the PIN, so it counts. A yes takes back what such noes have counted, but nothing
-  else: some library systems do not look at the PIN there, and a hold that is placed and removed
-  again and again would clear what wrong PINs have counted elsewhere.
+  a no may mean the PIN, so it counts. Some library systems judge the PIN of a hold and ignore that
+  of a renewal. So a yes takes back only what the same deed with the same PIN has counted: either
+  that PIN was right all along, or no answer to that deed tells anything of a PIN.
 """
 
 from __future__ import annotations
@@ -72,8 +72,12 @@ class LibraryGuess(Discreet, Struct):
     pin: Hidden[str]
     terminal: str
     now: datetime
+    account: str
+    """The terminal's, at the library system."""
     store_away: bool = False
     """Memory alone counts it (B40)."""
+    deed: str = ""
+    """What is asked besides, as `deed_of` names it; empty where the PIN alone is judged."""
 
 
 Ask = Callable[[], Awaitable[Verdict]]
@@ -123,8 +127,9 @@ class LibraryPins:
         """The other number of cards, as it was last told."""
         self._unanswered: OrderedDict[bytes, None] = OrderedDict()
         """Guesses that are counted, but were not answered, as keyed digests."""
-        self._by_deed: OrderedDict[str, int] = OrderedDict()
-        """How many of the failures of a name were noes to what was asked besides."""
+        self._by_deed: OrderedDict[str, list[bytes]] = OrderedDict()
+        """Which failures of a name may only have been noes to what was asked besides: the deed and
+        the PIN of each, as keyed digests."""
 
     def learn(self, number: str, patron_id: str) -> None:
         """An answer about `number` named `patron_id`."""
@@ -218,7 +223,7 @@ class LibraryPins:
             raise
         except LibrarySystemError:
             if not counted_before:
-                await counted.count()
+                await self._count(counted, by_deed=bool(guess.deed))
                 _remember(self._unanswered, self._question(guess), None)
             raise
         if self._unanswered and not guess.store_away:
@@ -228,7 +233,9 @@ class LibraryPins:
             return _LOCKED, None
         if verdict.right:
             if verdict.by_deed:
-                await self._take_back_deeds(counted, unanswered=counted_before)
+                await counted.give_back()
+                for name in self._forget_deed(counted):
+                    await self.give_back(name)
                 return _OK, verdict
             if counted.failed:
                 await counted.clear()
@@ -238,14 +245,29 @@ class LibraryPins:
         if verdict.right is None:
             await counted.give_back()
             return _WRONG, verdict
-        failures = None if counted_before else await counted.count()
+        if not verdict.by_deed and self._by_deed:
+            self._forget_deed(counted)  # it was the PIN, so that stays counted
+        failures = None
+        if not counted_before:
+            failures = await self._count(counted, by_deed=verdict.by_deed)
         await self.guesses.note_failure(guess.terminal, guess.now, failures)
-        if failures is not None and failures >= self.guesses.rules.failures_max:
-            self._forget_deeds(counted)
-        elif failures is not None and verdict.by_deed:
-            for name in counted.names:
-                _remember(self._by_deed, name, self._by_deed.get(name, 0) + 1)
         return _WRONG, verdict
+
+    async def _count(self, counted: _Counted, *, by_deed: bool) -> int | None:
+        """Count the guess; gives the highest count.
+
+        Args:
+            by_deed: whether a yes to the same deed would take it back.
+        """
+        failures, failures_max = await counted.count(), self.guesses.rules.failures_max
+        if failures is not None and failures >= failures_max:
+            self._forget_deeds(counted)
+        elif failures is not None and by_deed:
+            deed = self._deed(counted.guess)
+            for name in counted.names:
+                noes = [*self._by_deed.get(name, ()), deed]
+                _remember(self._by_deed, name, noes[-failures_max:])
+        return failures
 
     async def _is_of_locked(self, counted: _Counted, named: str) -> bool:
         """Whether the answer has `named` a patron who is locked: there it is not counted yet.
@@ -263,14 +285,20 @@ class LibraryPins:
         return True
 
     def _question(self, guess: LibraryGuess) -> bytes:
-        return self._digest("guess", guess.number, guess.pin)
+        return self._digest("guess", guess.number, guess.pin, guess.account, guess.deed)
 
-    async def _take_back_deeds(self, counted: _Counted, *, unanswered: bool) -> None:
-        """What was asked besides was done: what noes to the like have counted, was not the PIN."""
-        await counted.give_back()
+    def _deed(self, guess: LibraryGuess) -> bytes:
+        """The PIN is the patron's, whatever the card."""
+        return self._digest("deed", guess.pin, guess.account, guess.deed)
+
+    def _forget_deed(self, counted: _Counted) -> list[str]:
+        """Noes to this deed with this PIN are no longer taken back; gives the name of each."""
+        forgotten, deed = [], self._deed(counted.guess)
         for name in counted.names:
-            for _ in range(self._by_deed.pop(name, 0) + unanswered):
-                await self.give_back(name)
+            noes = self._by_deed.get(name, [])
+            forgotten += [name] * noes.count(deed)
+            noes[:] = [no for no in noes if no != deed]
+        return forgotten
 
     def _forget_deeds(self, counted: _Counted) -> None:
         """The count begins anew."""

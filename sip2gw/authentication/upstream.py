@@ -121,7 +121,8 @@ class UpstreamIdentifier(Asking):
             question = (terminal.name, presented) if terminal.is_door and not twice else None
         if pin:
             known_as = ours.id if ours is not None else None
-            guess = LibraryGuess(number, known_as, pin, terminal.name, now)
+            account = library_behind(session)[1].account
+            guess = LibraryGuess(number, known_as, pin, terminal.name, now, account)
             ask = partial(self._answer, session, request, question)
             recall = partial(self._recall, session, question) if question is not None else None
             state, verdict = await self._pins.judge(guess, ask, recall)
@@ -168,8 +169,9 @@ class UpstreamIdentifier(Asking):
             return _ABSENT
         state = _LOCKED
         if not self._admissions.is_guessed_at(record.id):
+            terminal, account = session.terminal.name, library_behind(session)[1].account
             guess = LibraryGuess(
-                number, record.id, pin, session.terminal.name, clock.now(), store_away=True
+                number, record.id, pin, terminal, clock.now(), account, store_away=True
             )
 
             async def compare() -> Verdict:
@@ -197,10 +199,19 @@ class UpstreamIdentifier(Asking):
         other = self._pins.other_number(number)
         return (number,) if other is None else (number, other)
 
-    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
+    async def judge(
+        self, session: Session, number: str, pin: str, deed: str, send: Send
+    ) -> Response | None:
         """Have a request sent that carries a PIN; a no to it may mean the PIN (C155).
 
         If the caller gives up, nothing is sent any more (C98); what was sent counts as a guess.
+
+        Args:
+            session: who asks.
+            number: whose PIN it is.
+            pin: as presented.
+            deed: what is asked, as `deed_of` names it.
+            send: asks it.
 
         Returns:
             The answer; None if the PIN is locked or, by CQ, wrong.
@@ -213,14 +224,17 @@ class UpstreamIdentifier(Asking):
         began_s = clock.monotonic()
         ours = await self._backend.find_by_card(number)
         known_as = ours.id if ours is not None else None
-        guess = LibraryGuess(number, known_as, pin, terminal.name, clock.now())
+        manner = library_behind(session)[1]
+        guess = LibraryGuess(
+            number, known_as, pin, terminal.name, clock.now(), manner.account, deed=deed
+        )
         is_verified = session.is_verified(number) and session.verified_pin == self._digest(
             "presented", number, pin
         )
         sending = _Sending(send)
 
         async def ask() -> Verdict:
-            if not is_exact(pin, library_behind(session)[1].text):
+            if not is_exact(pin, manner.text):
                 return Verdict(False)
             return deed_verdict(await sending.answer(), is_verified=is_verified)
 
@@ -250,7 +264,8 @@ class UpstreamIdentifier(Asking):
         ours = await self._backend.find_by_card(number)
         known_as = ours.id if ours is not None else None
         patron_id = known_as or self._pins.other_number(number) or number
-        guess = LibraryGuess(number, known_as, pin, session.terminal.name, clock.now())
+        terminal, account = session.terminal.name, library_behind(session)[1].account
+        guess = LibraryGuess(number, known_as, pin, terminal, clock.now(), account)
 
         async def compare() -> Verdict:
             if self._admissions.pin_hash(patron_id) is None:

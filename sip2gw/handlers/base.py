@@ -145,9 +145,12 @@ class LibraryIdentifier(Identifier, Protocol):
         """Send `request` up once, in the account's name, and read the answer."""
         ...
 
-    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
+    async def judge(
+        self, session: Session, number: str, pin: str, deed: str, send: Send
+    ) -> Response | None:
         """What `send` is answered to a request that carries the PIN of card `number`; None if
-        the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
+        the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155).
+        `deed` is what is asked, as `deed_of` names it."""
         ...
 
     async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
