@@ -18,6 +18,8 @@
   a no may mean the PIN, so it counts. Some library systems judge the PIN of a hold and ignore that
   of a renewal. So a yes takes back only what the same deed with the same PIN has counted: either
   that PIN was right all along, or no answer to that deed tells anything of a PIN.
+- A PIN of which CQ has said lately that it is right is no guess, on whatever line it comes: kiosks
+  may open one for each message (B94). It is asked about all the same.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from sip2gw.authentication.guesses import Guesses, PinRules
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.system import LibrarySystemError, NotAskedError
+from sip2gw.handlers.base import VERIFIED_TTL_S
 from sip2gw.model import NO_FAILURES, FailedPins
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.questions import spelling
@@ -119,6 +122,7 @@ class LibraryPins:
     ) -> None:
         self.backend = backend
         self._digest = verifier.digest
+        self._monotonic = verifier.monotonic
         self._admissions = admissions
         self._emergency = emergency
         self._cards = _CardFailures(backend)
@@ -130,6 +134,8 @@ class LibraryPins:
         self._by_deed: OrderedDict[str, list[bytes]] = OrderedDict()
         """Which failures of a name may only have been noes to what was asked besides: the deed and
         the PIN of each, as keyed digests."""
+        self._right: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        """The PIN of a patron that was right last, as a keyed digest, and when that was said."""
 
     def learn(self, number: str, patron_id: str) -> None:
         """An answer about `number` named `patron_id`."""
@@ -139,6 +145,12 @@ class LibraryPins:
     def other_number(self, number: str) -> str | None:
         """What `learn` was told last of `number`."""
         return self._aliases.get(number)
+
+    def was_right(self, guess: LibraryGuess) -> bool:
+        """Whether CQ has said of this very PIN that it is right, in the last ten minutes, and no
+        answer or lock has come since that tells otherwise."""
+        pin, said_at = self._right.get(_whose(guess), (b"", 0.0))
+        return pin == self._presented(guess) and self._monotonic() - said_at <= VERIFIED_TTL_S
 
     def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
@@ -183,6 +195,8 @@ class LibraryPins:
                 return _OK if known.right else _WRONG, known
             else:
                 state, verdict = await self._judge_unlocked(counted, ask)
+            if state is _LOCKED:
+                self._forget_locked(counted)
             self._remember_for_emergencies(counted, state, verdict)
             return state, verdict
         finally:
@@ -241,12 +255,17 @@ class LibraryPins:
                 await counted.clear()
             if self._by_deed:
                 self._forget_deeds(counted)
+            if verdict.answer is not None:
+                said = self._presented(guess), self._monotonic()
+                _remember(self._right, _whose(guess), said)
             return _OK, verdict
         if verdict.right is None:
             await counted.give_back()
             return _WRONG, verdict
-        if not verdict.by_deed and self._by_deed:
+        if not verdict.by_deed:
             self._forget_deed(counted)  # it was the PIN, so that stays counted
+            if self.was_right(guess):
+                del self._right[_whose(guess)]
         failures = None
         if not counted_before:
             failures = await self._count(counted, by_deed=verdict.by_deed)
@@ -261,7 +280,7 @@ class LibraryPins:
         """
         failures, failures_max = await counted.count(), self.guesses.rules.failures_max
         if failures is not None and failures >= failures_max:
-            self._forget_deeds(counted)
+            self._forget_locked(counted)
         elif failures is not None and by_deed:
             deed = self._deed(counted.guess)
             for name in counted.names:
@@ -288,8 +307,9 @@ class LibraryPins:
         return self._digest("guess", guess.number, guess.pin, guess.account, guess.deed)
 
     def _deed(self, guess: LibraryGuess) -> bytes:
-        """The PIN is the patron's, whatever the card."""
-        return self._digest("deed", guess.pin, guess.account, guess.deed)
+        """The PIN is the patron's, whatever the card; two spellings may be two patrons."""
+        holder = guess.known_as or guess.number
+        return self._digest("deed", holder, guess.pin, guess.account, guess.deed)
 
     def _forget_deed(self, counted: _Counted) -> list[str]:
         """Noes to this deed with this PIN are no longer taken back; gives the name of each."""
@@ -304,6 +324,15 @@ class LibraryPins:
         """The count begins anew."""
         for name in counted.names:
             self._by_deed.pop(name, None)
+
+    def _forget_locked(self, counted: _Counted) -> None:
+        """What was said before a lock is no longer believed after it."""
+        self._forget_deeds(counted)
+        for name in counted.names:
+            self._right.pop(name, None)
+
+    def _presented(self, guess: LibraryGuess) -> bytes:
+        return self._digest("presented", guess.number, guess.pin, guess.account)
 
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""
@@ -397,6 +426,10 @@ class _Counted(Opaque, Struct, eq=False):
         self._reserved |= {name}
         self._most = max(failures, self._most or 0)
         return True
+
+
+def _whose(guess: LibraryGuess) -> str:
+    return spelling(guess.known_as or guess.number)
 
 
 def _remember(memory: OrderedDict[Any, Any], key: object, value: object) -> None:

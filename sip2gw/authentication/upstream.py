@@ -115,10 +115,9 @@ class UpstreamIdentifier(Asking):
                 await self._hold_back(session, began_s)
             return Asked(None, None, _ABSENT, None)
         ours = await self._backend.find_by_card(number)
-        presented, question = b"", None
-        if pin or terminal.is_door:
-            presented = self._digest("presented", number, pin or "")
-            question = (terminal.name, presented) if terminal.is_door and not twice else None
+        question = None
+        if terminal.is_door and not twice:
+            question = (terminal.name, self._digest("presented", number, pin or ""))
         if pin:
             known_as = ours.id if ours is not None else None
             account = library_behind(session)[1].account
@@ -139,7 +138,6 @@ class UpstreamIdentifier(Asking):
         else:
             asked = self._told_nothing(session, number, ours, state, answer)
         if state is _OK:
-            session.verified_pin = presented
             if ours is not None:
                 self._backend.note_activity(ours.id, now)
         elif pin:
@@ -228,14 +226,12 @@ class UpstreamIdentifier(Asking):
         guess = LibraryGuess(
             number, known_as, pin, terminal.name, clock.now(), manner.account, deed=deed
         )
-        is_verified = session.is_verified(number) and session.verified_pin == self._digest(
-            "presented", number, pin
-        )
         sending = _Sending(send)
 
         async def ask() -> Verdict:
             if not is_exact(pin, manner.text):
                 return Verdict(False)
+            is_verified = self._pins.was_right(guess)
             return deed_verdict(await sending.answer(), is_verified=is_verified)
 
         try:

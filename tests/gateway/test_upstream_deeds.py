@@ -5,11 +5,14 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 from judged import behind
 from msgspec.structs import replace
 
+from sip2gw.authentication import library_pins
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.policy.access import PinState
 from sip2gw.protocol.codec import parse_response
@@ -179,17 +182,94 @@ async def test_a_lock_begins_a_new_count(there):
     assert await there.counted("91") == [1]
 
 
-async def test_a_verified_pin_may_be_refused_for_whatever_reason(there):
-    session = there.session()
-    assert await there.guess("91", "1234", session) is OK
-    session.note_pin("91", OK)
+async def test_a_pin_that_was_right_lately_may_be_refused_for_whatever_reason(there):
+    """A kiosk with a line for each message has a session for each (B94)."""
+    assert await there.guess("91", "1234") is OK
     for _ in range(9):
-        assert not (await lend(there, "1234", NO, session)).ok
+        assert not (await lend(there, "1234", NO)).ok
     assert await there.counted("91") == [0]
-    # Another PIN in the same session, and the same one in another session, are guesses.
-    await lend(there, "4321", NO, session)
+    # Ten minutes ago is not lately; and it is asked about each time.
+    assert len(there.deeds) == 9
+    there.gateway.clock.advance(601)
     await lend(there, "1234", NO)
+    assert await there.counted("91") == [1]
+    assert not (await lend(there, "1234", NO_WITH_CQY)).ok
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [0]
+
+
+async def test_nothing_else_is_known_to_be_right_by_that(there):
+    assert await there.guess("91", "1234") is OK
+    await lend(there, "4321", NO)
+    await lend(there, "1234", NO, number="0-91")  # somebody else's, for all we know
     assert await there.counted("91") == [2]
+    await lend(there, "1234", NO, there.session(account="other"))
+    assert await there.counted("91") == [3]
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [3]
+    assert await there.guess("91", "1234") is OK
+    assert len(there.library.judged) == 2  # a 63 is asked each time
+
+
+async def test_a_yes_without_cq_makes_no_pin_known(there):
+    assert (await lend(there, "0000", YES)).ok
+    await lend(there, "0000", NO)
+    assert await there.counted("91") == [1]
+
+
+async def test_a_pin_that_is_wrong_by_now_is_a_guess_again(there):
+    assert await there.guess("91", "1234") is OK
+    there.library.pins["91"] = "5678"
+    assert await there.guess("91", "0000") is WRONG
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [1]
+    assert await there.guess("91", "1234") is WRONG
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [3]
+
+
+@pytest.mark.parametrize(
+    ("card", "guessed_at", "patron"),
+    [("1001", "1001B", "1001"), ("1001B", "1001", "1001"), ("9-B", "9B", "9B")],
+)
+@pytest.mark.parametrize("deed", [True, False])
+async def test_after_a_lock_every_pin_is_a_guess(there, card, guessed_at, patron, deed):
+    there.library.pins |= {"1001B": "4321", "9-B": "4321"}
+    there.identifier.rules = replace(there.identifier.rules, lock=timedelta(minutes=1))
+    assert await there.guess(card, "4321") is OK
+    for n in range(FAILURES_MAX):
+        wrong = guessed_at, f"000{n}"
+        await (lend(there, wrong[1], NO, number=wrong[0]) if deed else there.guess(*wrong))
+    there.gateway.clock.advance(61)
+    await lend(there, "4321", NO, number=card)
+    assert await there.counted(patron) == [1]
+
+
+async def test_a_lock_by_another_gateway_counts_as_well(there):
+    assert await there.guess("91", "1234") is OK
+    at = there.gateway.clock.now()
+    await there.gateway.store.record_guess("91", at, 1, at + timedelta(minutes=1))
+    assert await lend(there, "1234", NO) is None
+    there.gateway.clock.advance(61)
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [1]
+
+
+async def test_who_was_right_is_remembered_of_so_many(there, monkeypatch):
+    monkeypatch.setattr(library_pins, "REMEMBERED_MAX", 2)
+    there.library.pins = {"91": "1", "92": "2", "93": "3"}
+    for number, pin in there.library.pins.items():
+        assert await there.guess(number, pin) is OK
+    assert list(there.identifier._pins._right) == ["92", "93"]
+
+
+async def test_a_pin_that_only_we_have_compared_is_none_that_they_said_is_right(there):
+    """B40: what was right at a door yesterday may have been changed since."""
+    there.services.admissions.pin_hash = lambda patron_id: "a hash"
+    there.identifier._emergency.matches = AsyncMock(return_value=True)
+    assert await there.identifier.judge_alone(there.session(), "91", "1234") is OK
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [1]
 
 
 async def test_cq_says_more_than_a_no(there):
