@@ -8,7 +8,8 @@
   nobody has told us before; if that turns out to be a locked patron, the card is locked, too.
   All spellings of a number count as one.
 - BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
-  not right, but counts nothing.
+  not right. It counts like CQN where CQY has been said in such answers, for some library systems
+  say CQ of right PINs only; elsewhere it counts nothing, for many never say it.
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
   there: a library system that answers wrong PINs late would tell so, and would be asked for ever.
   So it counts. But somebody whose library system is slow tries the same PIN again and again, and

@@ -30,7 +30,7 @@ from sip2gw.foundation.eager import Cancellable
 from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
+from sip2gw.policy.upstream.facts import pin_word, says_nothing
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
@@ -76,6 +76,8 @@ class UpstreamIdentifier(Asking):
         self._unknown: OrderedDict[str, None] = OrderedDict()
         """Cards that nobody had there when it was last asked: once they are locked, the answer must
         be the same."""
+        self._says_cq: set[tuple[str, str]] = set()
+        """The accounts, and the kinds of answers in which they have said that a PIN is right."""
 
     @property
     def rules(self) -> PinRules:
@@ -311,8 +313,10 @@ class UpstreamIdentifier(Asking):
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
             self._note_card(request.patron_identifier, is_known=is_known)
-        # What they say of the PIN.
-        right = True if pin_is_right(answer) else False if says_nothing(answer) else None
+        kind = (manner.account, answer.code)
+        right = pin_word(answer, says_cq=kind in self._says_cq)
+        if right and up.patron_password:
+            self._says_cq.add(kind)
         verdict = Verdict(right, answer.patron_identifier.strip(), answer)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s

@@ -201,6 +201,41 @@ async def test_without_cq_no_pin_is_right_and_none_is_counted(there):
     assert await there.counted("91") == [1]
 
 
+async def test_who_says_cq_of_right_pins_only_is_not_asked_about_all_of_them(there):
+    """B20, B74: from the first CQY on, an answer without CQ is a no."""
+    library = there.library
+    library.says_no = False
+    assert await there.guess("91", "0000") is WRONG
+    assert await there.counted("91") == [0]
+    assert await there.guess("92", "9999") is OK
+    assert [await there.guess("91", f"000{n}") for n in range(7)] == [WRONG] * 5 + [LOCKED] * 2
+    assert await there.guess("91", "1234") is LOCKED
+
+
+async def test_what_is_said_of_cq_holds_for_that_account_and_that_kind_of_answer(there):
+    assert await there.guess("92", "9999") is OK
+    there.library.cq = False
+    await there.guess("91", "0000", there.session(account="other"))
+    assert await there.counted("91") == [0]
+    there.library.offered = frozenset({"23"})
+    await there.identifier.identify(there.session(), "91", "0000")
+    assert await there.counted("91") == [0]
+    there.library.cq = True
+    await there.identifier.identify(there.session(), "92", "9999")
+    there.library.cq = False
+    await there.identifier.identify(there.session(), "91", "0000")
+    assert await there.counted("91") == [1]
+
+
+async def test_a_cqy_where_no_pin_went_up_says_nothing_of_how_they_speak(there):
+    """C158: some library systems say so always."""
+    there.library.cq, there.library.tail = False, "CQY|"
+    assert await there.guess("91", None) is ABSENT
+    there.library.tail = ""
+    assert await there.guess("91", "0000") is WRONG
+    assert await there.counted("91") == [0]
+
+
 async def test_a_guesser_on_twenty_lines_with_all_cards_of_a_patron(there):
     """Three cards that our store knows, and one of which an answer told the holder."""
     cards = ["1001", "1001B", "1001R", "91"]

@@ -28,6 +28,7 @@ from sip2gw.model import (
 from sip2gw.policy.upstream.facts import (
     is_numbered_here,
     pin_is_right,
+    pin_word,
     read_facts,
     record_of,
     says_nothing,
@@ -249,6 +250,24 @@ def test_facts_show_nothing_personal():
 def test_an_answer_with_bln_or_cqn_says_nothing(fields, nothing, right, answer):
     response = answer(fields)
     assert (says_nothing(response), pin_is_right(response)) == (nothing, right)
+
+
+@pytest.mark.parametrize(
+    ("fields", "word", "word_of_who_says_cq"),
+    [
+        (b"AA1|BLY|CQY|", True, True),
+        (b"AA1|BLY|", None, False),
+        (b"AA1|BLY|CQN|", False, False),
+        (b"AA1|BLN|", False, False),
+    ],
+)
+def test_silence_about_a_pin_is_a_no_of_those_who_say_cq_of_right_ones(
+    fields, word, word_of_who_says_cq
+):
+    """B74, C158."""
+    said = information(fields)
+    assert pin_word(said, says_cq=False) is word
+    assert pin_word(said, says_cq=True) is word_of_who_says_cq
 
 
 def test_where_no_pin_was_asked_cqn_means_nothing():

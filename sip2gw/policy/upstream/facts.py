@@ -67,6 +67,18 @@ def pin_is_right(response: PatronAnswer) -> bool:
     return response.valid_patron is not False and response.valid_patron_password is True
 
 
+def pin_word(response: PatronAnswer, *, says_cq: bool) -> bool | None:
+    """What an answer says of the PIN that went up; None: nothing (B74, C158).
+
+    Args:
+        says_cq: whether they have said in such an answer that a PIN is right. Then they leave CQ
+            out where it is wrong.
+    """
+    if pin_is_right(response):
+        return True
+    return False if says_cq or says_nothing(response) else None
+
+
 def read_facts(response: PatronAnswer, rules: FactRules, currency: str, decode: Decode) -> Facts:
     """The facts in an answer about a patron; one that `says_nothing` must not come here.
 
