@@ -30,7 +30,7 @@ from sip2gw.foundation.eager import Cancellable
 from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import pin_word, says_nothing
+from sip2gw.policy.upstream.facts import deny_doubtful, pin_word, says_nothing
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
@@ -310,6 +310,7 @@ class UpstreamIdentifier(Asking):
         # A door keeps no state at the library system, and must not keep a line from others (C122).
         lease = None if terminal.is_door else session.lease
         answer: Any = await library.ask(manner.account, terminal.name, up, lease)
+        deny_doubtful(answer)
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
             self._note_card(request.patron_identifier, is_known=is_known)

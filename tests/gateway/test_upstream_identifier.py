@@ -146,6 +146,20 @@ async def test_a_wrong_pin_tells_no_more_than_that_there_is_such_a_card(there):
     assert known.record.word is None
 
 
+@pytest.mark.parametrize("doubt", ["CQN|", "BLN|"])
+async def test_an_answer_that_says_yes_and_no_lets_nobody_in(there, doubt):
+    """C121, C158."""
+    there.library.tail = doubt
+    asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
+    assert (asked.pin, asked.record and asked.record.name) in [(WRONG, ""), (WRONG, None)]
+    assert await there.counted("91") == [1]
+
+
+async def test_a_card_that_is_valid_and_is_not_is_nobodys(there):
+    there.library.tail = "BLN|"
+    assert (await there.identifier.find(there.session("door-1"), "91"))[1] is None
+
+
 async def test_an_answer_without_a_number_is_about_the_card(there):
     there.library.holders["91"] = ""
     asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))

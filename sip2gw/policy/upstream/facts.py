@@ -51,6 +51,16 @@ class Facts(Discreet, Struct, frozen=True):
     """What is owed: fees with an id, and the rest as one."""
 
 
+def deny_doubtful(response: PatronAnswer) -> None:
+    """Make BL and CQ a no where a repeated one is not Y: what is said both ways is unknown, and
+    unknown is never yes (C121)."""
+    for tag, value in response.extra_fields:
+        if tag == "BL" and value != b"Y":
+            response.valid_patron = False
+        elif tag == "CQ" and value != b"Y":
+            response.valid_patron_password = False
+
+
 def says_nothing(response: PatronAnswer, *, with_pin: bool = True) -> bool:
     """Whether an answer says nothing about a patron: its flags, counts and fields mean nothing
     and are never kept (C158).
