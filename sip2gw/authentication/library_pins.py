@@ -13,8 +13,8 @@
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
   there: a library system that answers wrong PINs late would tell so, and would be asked for ever.
   So it counts. But somebody whose library system is slow tries the same PIN again and again, and
-  that is one guess, counted once until it is answered. So a slow library system locks nobody who
-  knows the PIN, and whoever tries many PINs is locked.
+  that is one guess for each deed, counted once until it is answered. So a slow library system
+  locks nobody who knows the PIN, and whoever tries many PINs is locked.
 - A loan or a hold with a PIN that nobody has verified is a guess as well: if the answer has no CQ,
   a no may mean the PIN, so it counts. Some library systems judge the PIN of a hold and ignore that
   of a renewal. So a yes takes back only what the same deed with the same PIN has counted: either
