@@ -8,16 +8,19 @@
   nobody has told us before; if that turns out to be a locked patron, the card is locked, too.
   All spellings of a number count as one.
 - BLN counts like CQN, because some library systems answer a wrong PIN so. An answer without CQ is
-  not right, but counts nothing.
+  not right. It counts like CQN where CQY has been said in such answers, for some library systems
+  say CQ of right PINs only; elsewhere it counts nothing, for many never say it.
 - What certainly was not asked is not counted. What was asked and not answered may have been judged
   there: a library system that answers wrong PINs late would tell so, and would be asked for ever.
   So it counts. But somebody whose library system is slow tries the same PIN again and again, and
-  that is one guess, counted once until it is answered. So a slow library system locks nobody who
-  knows the PIN, and whoever tries many PINs is locked.
+  that is one guess for each deed, counted once until it is answered. So a slow library system
+  locks nobody who knows the PIN, and whoever tries many PINs is locked.
 - A loan or a hold with a PIN that nobody has verified is a guess as well: if the answer has no CQ,
-  a no may mean the PIN, so it counts. A yes takes back what such noes have counted, but nothing
-  else: some library systems do not look at the PIN there, and a hold that is placed and removed
-  again and again would clear what wrong PINs have counted elsewhere.
+  a no may mean the PIN, so it counts. Some library systems judge the PIN of a hold and ignore that
+  of a renewal. So a yes takes back only what the same deed with the same PIN has counted: either
+  that PIN was right all along, or no answer to that deed tells anything of a PIN.
+- A PIN of which CQ has said lately that it is right is no guess, on whatever line it comes: kiosks
+  may open one for each message (B94). It is asked about all the same.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from sip2gw.authentication.guesses import Guesses, PinRules
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend, BackendError
 from sip2gw.backend.system import LibrarySystemError, NotAskedError
+from sip2gw.handlers.base import VERIFIED_TTL_S
 from sip2gw.model import NO_FAILURES, FailedPins
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.questions import spelling
@@ -72,8 +76,12 @@ class LibraryGuess(Discreet, Struct):
     pin: Hidden[str]
     terminal: str
     now: datetime
+    account: str
+    """The terminal's, at the library system."""
     store_away: bool = False
     """Memory alone counts it (B40)."""
+    deed: str = ""
+    """What is asked besides, as `deed_of` names it; empty where the PIN alone is judged."""
 
 
 Ask = Callable[[], Awaitable[Verdict]]
@@ -115,6 +123,7 @@ class LibraryPins:
     ) -> None:
         self.backend = backend
         self._digest = verifier.digest
+        self._monotonic = verifier.monotonic
         self._admissions = admissions
         self._emergency = emergency
         self._cards = _CardFailures(backend)
@@ -123,8 +132,11 @@ class LibraryPins:
         """The other number of cards, as it was last told."""
         self._unanswered: OrderedDict[bytes, None] = OrderedDict()
         """Guesses that are counted, but were not answered, as keyed digests."""
-        self._by_deed: OrderedDict[str, int] = OrderedDict()
-        """How many of the failures of a name were noes to what was asked besides."""
+        self._by_deed: OrderedDict[str, list[bytes]] = OrderedDict()
+        """Which failures of a name may only have been noes to what was asked besides: the deed and
+        the PIN of each, as keyed digests."""
+        self._right: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        """The PIN of a patron that was right last, as a keyed digest, and when that was said."""
 
     def learn(self, number: str, patron_id: str) -> None:
         """An answer about `number` named `patron_id`."""
@@ -134,6 +146,12 @@ class LibraryPins:
     def other_number(self, number: str) -> str | None:
         """What `learn` was told last of `number`."""
         return self._aliases.get(number)
+
+    def was_right(self, guess: LibraryGuess) -> bool:
+        """Whether CQ has said of this very PIN that it is right, in the last ten minutes, and no
+        answer or lock has come since that tells otherwise."""
+        pin, said_at = self._right.get(_whose(guess), (b"", 0.0))
+        return pin == self._presented(guess) and self._monotonic() - said_at <= VERIFIED_TTL_S
 
     def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
@@ -178,6 +196,8 @@ class LibraryPins:
                 return _OK if known.right else _WRONG, known
             else:
                 state, verdict = await self._judge_unlocked(counted, ask)
+            if state is _LOCKED:
+                self._forget_locked(counted)
             self._remember_for_emergencies(counted, state, verdict)
             return state, verdict
         finally:
@@ -218,7 +238,7 @@ class LibraryPins:
             raise
         except LibrarySystemError:
             if not counted_before:
-                await counted.count()
+                await self._count(counted, by_deed=bool(guess.deed))
                 _remember(self._unanswered, self._question(guess), None)
             raise
         if self._unanswered and not guess.store_away:
@@ -228,24 +248,46 @@ class LibraryPins:
             return _LOCKED, None
         if verdict.right:
             if verdict.by_deed:
-                await self._take_back_deeds(counted, unanswered=counted_before)
+                await counted.give_back()
+                for name in self._forget_deed(counted):
+                    await self.give_back(name)
                 return _OK, verdict
             if counted.failed:
                 await counted.clear()
             if self._by_deed:
                 self._forget_deeds(counted)
+            if verdict.answer is not None:
+                said = self._presented(guess), self._monotonic()
+                _remember(self._right, _whose(guess), said)
             return _OK, verdict
         if verdict.right is None:
             await counted.give_back()
             return _WRONG, verdict
-        failures = None if counted_before else await counted.count()
+        if not verdict.by_deed:
+            self._forget_deed(counted)  # it was the PIN, so that stays counted
+            if self.was_right(guess):
+                del self._right[_whose(guess)]
+        failures = None
+        if not counted_before:
+            failures = await self._count(counted, by_deed=verdict.by_deed)
         await self.guesses.note_failure(guess.terminal, guess.now, failures)
-        if failures is not None and failures >= self.guesses.rules.failures_max:
-            self._forget_deeds(counted)
-        elif failures is not None and verdict.by_deed:
-            for name in counted.names:
-                _remember(self._by_deed, name, self._by_deed.get(name, 0) + 1)
         return _WRONG, verdict
+
+    async def _count(self, counted: _Counted, *, by_deed: bool) -> int | None:
+        """Count the guess; gives the highest count.
+
+        Args:
+            by_deed: whether a yes to the same deed would take it back.
+        """
+        failures, failures_max = await counted.count(), self.guesses.rules.failures_max
+        if failures is not None and failures >= failures_max:
+            self._forget_locked(counted)
+        elif failures is not None and by_deed:
+            deed = self._deed(counted.guess)
+            for name in counted.names:
+                noes = [*self._by_deed.get(name, ()), deed]
+                _remember(self._by_deed, name, noes[-failures_max:])
+        return failures
 
     async def _is_of_locked(self, counted: _Counted, named: str) -> bool:
         """Whether the answer has `named` a patron who is locked: there it is not counted yet.
@@ -263,19 +305,35 @@ class LibraryPins:
         return True
 
     def _question(self, guess: LibraryGuess) -> bytes:
-        return self._digest("guess", guess.number, guess.pin)
+        return self._digest("guess", guess.number, guess.pin, guess.account, guess.deed)
 
-    async def _take_back_deeds(self, counted: _Counted, *, unanswered: bool) -> None:
-        """What was asked besides was done: what noes to the like have counted, was not the PIN."""
-        await counted.give_back()
+    def _deed(self, guess: LibraryGuess) -> bytes:
+        """The PIN is the patron's, whatever the card; two spellings may be two patrons."""
+        holder = guess.known_as or guess.number
+        return self._digest("deed", holder, guess.pin, guess.account, guess.deed)
+
+    def _forget_deed(self, counted: _Counted) -> list[str]:
+        """Noes to this deed with this PIN are no longer taken back; gives the name of each."""
+        forgotten, deed = [], self._deed(counted.guess)
         for name in counted.names:
-            for _ in range(self._by_deed.pop(name, 0) + unanswered):
-                await self.give_back(name)
+            noes = self._by_deed.get(name, [])
+            forgotten += [name] * noes.count(deed)
+            noes[:] = [no for no in noes if no != deed]
+        return forgotten
 
     def _forget_deeds(self, counted: _Counted) -> None:
         """The count begins anew."""
         for name in counted.names:
             self._by_deed.pop(name, None)
+
+    def _forget_locked(self, counted: _Counted) -> None:
+        """What was said before a lock is no longer believed after it."""
+        self._forget_deeds(counted)
+        for name in counted.names:
+            self._right.pop(name, None)
+
+    def _presented(self, guess: LibraryGuess) -> bytes:
+        return self._digest("presented", guess.number, guess.pin, guess.account)
 
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""
@@ -369,6 +427,10 @@ class _Counted(Opaque, Struct, eq=False):
         self._reserved |= {name}
         self._most = max(failures, self._most or 0)
         return True
+
+
+def _whose(guess: LibraryGuess) -> str:
+    return spelling(guess.known_as or guess.number)
 
 
 def _remember(memory: OrderedDict[Any, Any], key: object, value: object) -> None:

@@ -30,7 +30,7 @@ from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
+from sip2gw.policy.upstream.facts import deny_doubtful, pin_word, says_nothing
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
@@ -76,6 +76,8 @@ class UpstreamIdentifier(Asking):
         self._unknown: OrderedDict[str, None] = OrderedDict()
         """Cards that nobody had there when it was last asked: once they are locked, the answer must
         be the same."""
+        self._says_cq: set[tuple[str, str]] = set()
+        """The accounts, and the kinds of answers in which they have said that a PIN is right."""
 
     @property
     def rules(self) -> PinRules:
@@ -115,13 +117,13 @@ class UpstreamIdentifier(Asking):
                 await self._hold_back(session, began_s)
             return Asked(None, None, _ABSENT, None)
         ours = await self._backend.find_by_card(number)
-        presented, question = b"", None
-        if pin or terminal.is_door:
-            presented = self._digest("presented", number, pin or "")
-            question = (terminal.name, presented) if terminal.is_door and not twice else None
+        question = None
+        if terminal.is_door and not twice:
+            question = (terminal.name, self._digest("presented", number, pin or ""))
         if pin:
             known_as = ours.id if ours is not None else None
-            guess = LibraryGuess(number, known_as, pin, terminal.name, now)
+            account = library_of(session)[1].account
+            guess = LibraryGuess(number, known_as, pin, terminal.name, now, account)
             ask = partial(self._answer, session, request, question)
             recall = partial(self._recall, session, question) if question is not None else None
             state, verdict = await self._pins.judge(guess, ask, recall)
@@ -138,7 +140,6 @@ class UpstreamIdentifier(Asking):
         else:
             asked = self._told_nothing(session, number, ours, state, answer)
         if state is _OK:
-            session.verified_pin = presented
             if ours is not None:
                 self._backend.note_activity(ours.id, now)
         elif pin:
@@ -168,8 +169,9 @@ class UpstreamIdentifier(Asking):
             return _ABSENT
         state = _LOCKED
         if not self._admissions.is_guessed_at(record.id):
+            terminal, account = session.terminal.name, library_of(session)[1].account
             guess = LibraryGuess(
-                number, record.id, pin, session.terminal.name, clock.now(), store_away=True
+                number, record.id, pin, terminal, clock.now(), account, store_away=True
             )
 
             async def compare() -> Verdict:
@@ -197,10 +199,19 @@ class UpstreamIdentifier(Asking):
         other = self._pins.other_number(number)
         return (number,) if other is None else (number, other)
 
-    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
+    async def judge(
+        self, session: Session, number: str, pin: str, deed: str, send: Send
+    ) -> Response | None:
         """Have a request sent that carries a PIN; a no to it may mean the PIN (C155).
 
         If the caller gives up, nothing is sent any more (C98); what was sent counts as a guess.
+
+        Args:
+            session: who asks.
+            number: whose PIN it is.
+            pin: as presented.
+            deed: what is asked, as `deed_of` names it.
+            send: asks it.
 
         Returns:
             The answer; None if the PIN is locked or, by CQ, wrong.
@@ -213,15 +224,16 @@ class UpstreamIdentifier(Asking):
         began_s = clock.monotonic()
         ours = await self._backend.find_by_card(number)
         known_as = ours.id if ours is not None else None
-        guess = LibraryGuess(number, known_as, pin, terminal.name, clock.now())
-        is_verified = session.is_verified(number) and session.verified_pin == self._digest(
-            "presented", number, pin
+        manner = library_of(session)[1]
+        guess = LibraryGuess(
+            number, known_as, pin, terminal.name, clock.now(), manner.account, deed=deed
         )
         sending = _Sending(send)
 
         async def ask() -> Verdict:
-            if not is_exact(pin, library_of(session)[1].text):
+            if not is_exact(pin, manner.text):
                 return Verdict(False)
+            is_verified = self._pins.was_right(guess)
             return deed_verdict(await sending.answer(), is_verified=is_verified)
 
         try:
@@ -250,7 +262,8 @@ class UpstreamIdentifier(Asking):
         ours = await self._backend.find_by_card(number)
         known_as = ours.id if ours is not None else None
         patron_id = known_as or self._pins.other_number(number) or number
-        guess = LibraryGuess(number, known_as, pin, session.terminal.name, clock.now())
+        terminal, account = session.terminal.name, library_of(session)[1].account
+        guess = LibraryGuess(number, known_as, pin, terminal, clock.now(), account)
 
         async def compare() -> Verdict:
             if self._admissions.pin_hash(patron_id) is None:
@@ -297,11 +310,14 @@ class UpstreamIdentifier(Asking):
         # A door keeps no state at the library system, and must not keep a line from others (C122).
         lease = None if terminal.is_door else session.lease
         answer: Any = await library.ask(manner.account, terminal.name, up, lease)
+        deny_doubtful(answer)
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
             self._note_card(request.patron_identifier, is_known=is_known)
-        # What they say of the PIN.
-        right = True if pin_is_right(answer) else False if says_nothing(answer) else None
+        kind = (manner.account, answer.code)
+        right = pin_word(answer, says_cq=kind in self._says_cq)
+        if right and up.patron_password:
+            self._says_cq.add(kind)
         verdict = Verdict(right, answer.patron_identifier.strip(), answer)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s

@@ -64,7 +64,8 @@ from sip2gw.shared.today import Today
 from sip2gw.texts import Catalogue, choose_language
 
 VERIFIED_TTL_S = 600.0
-"""How long a verified PIN stands in for an absent or empty AD in a 37 (C1, C64)."""
+"""How long a verified PIN stands in for an absent or empty AD in a 37 (C1, C64), and a no to a deed
+with it is about something else (C155)."""
 
 ANSWER_WITHIN_S = 120.0
 """How long a patron has to present again what was borrowed before."""
@@ -145,9 +146,12 @@ class LibraryIdentifier(Identifier, Protocol):
         """Send `request` up once, in the account's name, and read the answer."""
         ...
 
-    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
+    async def judge(
+        self, session: Session, number: str, pin: str, deed: str, send: Send
+    ) -> Response | None:
         """What `send` is answered to a request that carries the PIN of card `number`; None if
-        the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155)."""
+        the PIN is locked, so that nobody was asked, or wrong by the answer's CQ (B74, C155).
+        `deed` is what is asked, as `deed_of` names it."""
         ...
 
     async def judge_alone(self, session: Session, number: str, pin: str) -> PinState:
@@ -279,9 +283,6 @@ class Session(Discreet, Struct):
     verified_card: str = ""
     """The card whose PIN was last verified here, until 35, another card or a wrong PIN (C64)."""
     verified_at: float = 0.0
-    verified_pin: Hidden[bytes] = b""
-    """A keyed digest of that card and its PIN, where a library system judges PINs; only the
-    identifier looks at it."""
     lease: Hidden[Lease] = field(default_factory=Lease)
     """Its claim to a line of the library system behind the gateway (C122)."""
     asked: Hidden[dict[tuple[str | None, str], tuple[str | None, float]]] = field(

@@ -6,6 +6,7 @@ Rules: B36, B71, B74, C121, C122, C151, C158. The library system is ours to make
 from contextlib import asynccontextmanager
 
 import pytest
+from desk import BLANK
 from harness import CONFIG, STAMP, ask_23, ask_63, fields, running
 from hostile_library import HostileLibrary, right_answer
 
@@ -79,6 +80,22 @@ async def test_blanks_in_a_hold_take_no_failures_back(tmp_path):
             await kiosk.ask(ask_63("1001", f"{guess}"))
             await kiosk.ask(f"15+{STAMP}AOHUB|AA1001|AD |ABBOOK1|AC|")
         assert sum(body.startswith(b"63") for body in library.asked) == 5
+
+
+async def test_renewals_whose_pin_nobody_looks_at_make_no_guess_at_holds_free(tmp_path):
+    """This library system judges the PIN of a 15, and says yes to any 29."""
+
+    def answer(heard):
+        if heard.code != b"15":
+            return right_answer(heard)
+        return b"160N" + STAMP.encode() + b"AOHUB|AA1001|AB%b|" % heard.value(b"AB")
+
+    async with attacked(tmp_path, answer, "messages = ['15', '29']") as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        for n in range(8):
+            await kiosk.ask(f"15+{STAMP}AOHUB|AA1001|AD000{n}|ABB{n}|AC|")
+            await kiosk.ask(f"29NN{STAMP}{BLANK}AOHUB|AA1001|AD000{n}|ABB{n}|")
+        assert sum(body.startswith(b"15") for body in library.asked) == 5
 
 
 async def test_all_spellings_of_a_card_share_their_wrong_pins(tmp_path):

@@ -154,6 +154,20 @@ async def test_a_wrong_pin_tells_no_more_than_that_there_is_such_a_card(there):
     assert known.record.word is None
 
 
+@pytest.mark.parametrize("doubt", ["CQN|", "BLN|"])
+async def test_an_answer_that_says_yes_and_no_lets_nobody_in(there, doubt):
+    """C121, C158."""
+    there.library.tail = doubt
+    asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
+    assert (asked.pin, asked.record and asked.record.name) in [(WRONG, ""), (WRONG, None)]
+    assert await there.counted("91") == [1]
+
+
+async def test_a_card_that_is_valid_and_is_not_is_nobodys(there):
+    there.library.tail = "BLN|"
+    assert (await there.identifier.find(there.session("door-1"), "91"))[1] is None
+
+
 async def test_an_answer_without_a_number_is_about_the_card(there):
     there.library.holders["91"] = ""
     asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
@@ -214,6 +228,41 @@ async def test_the_other_number_of_a_card_counts_in_whatever_spelling(there):
     assert await there.guess("91", "1234", there.session(aliases=True)) is OK
     assert await there.guess("91", "0000", there.session(aliases=True)) is WRONG
     assert await there.counted("91", "92") == [1, 1]
+
+
+async def test_who_says_cq_of_right_pins_only_is_not_asked_about_all_of_them(there):
+    """B20, B74: from the first CQY on, an answer without CQ is a no."""
+    library = there.library
+    library.says_no = False
+    assert await there.guess("91", "0000") is WRONG
+    assert await there.counted("91") == [0]
+    assert await there.guess("92", "9999") is OK
+    assert [await there.guess("91", f"000{n}") for n in range(7)] == [WRONG] * 5 + [LOCKED] * 2
+    assert await there.guess("91", "1234") is LOCKED
+
+
+async def test_what_is_said_of_cq_holds_for_that_account_and_that_kind_of_answer(there):
+    assert await there.guess("92", "9999") is OK
+    there.library.cq = False
+    await there.guess("91", "0000", there.session(account="other"))
+    assert await there.counted("91") == [0]
+    there.library.offered = frozenset({"23"})
+    await there.identifier.identify(there.session(), "91", "0000")
+    assert await there.counted("91") == [0]
+    there.library.cq = True
+    await there.identifier.identify(there.session(), "92", "9999")
+    there.library.cq = False
+    await there.identifier.identify(there.session(), "91", "0000")
+    assert await there.counted("91") == [1]
+
+
+async def test_a_cqy_where_no_pin_went_up_says_nothing_of_how_they_speak(there):
+    """C158: some library systems say so always."""
+    there.library.cq, there.library.tail = False, "CQY|"
+    assert await there.guess("91", None) is ABSENT
+    there.library.tail = ""
+    assert await there.guess("91", "0000") is WRONG
+    assert await there.counted("91") == [0]
 
 
 async def test_a_guesser_on_twenty_lines_with_all_cards_of_a_patron(there):

@@ -26,8 +26,10 @@ from sip2gw.model import (
     Until,
 )
 from sip2gw.policy.upstream.facts import (
+    deny_doubtful,
     is_numbered_here,
     pin_is_right,
+    pin_word,
     read_facts,
     record_of,
     says_nothing,
@@ -249,6 +251,43 @@ def test_facts_show_nothing_personal():
 def test_an_answer_with_bln_or_cqn_says_nothing(fields, nothing, right, answer):
     response = answer(fields)
     assert (says_nothing(response), pin_is_right(response)) == (nothing, right)
+
+
+@pytest.mark.parametrize(
+    ("fields", "word", "word_of_who_says_cq"),
+    [
+        (b"AA1|BLY|CQY|", True, True),
+        (b"AA1|BLY|", None, False),
+        (b"AA1|BLY|CQN|", False, False),
+        (b"AA1|BLN|", False, False),
+    ],
+)
+def test_silence_about_a_pin_is_a_no_of_those_who_say_cq_of_right_ones(
+    fields, word, word_of_who_says_cq
+):
+    """B74, C158."""
+    said = information(fields)
+    assert pin_word(said, says_cq=False) is word
+    assert pin_word(said, says_cq=True) is word_of_who_says_cq
+
+
+@pytest.mark.parametrize(
+    ("fields", "valid", "right"),
+    [
+        (b"AA1|BLY|CQY|BLY|CQY|XZN|", True, True),
+        (b"AA1|BLY|CQY|CQN|", True, False),
+        (b"AA1|BLY|CQN|CQY|", True, False),
+        (b"AA1|BLY|CQY|CQ|", True, False),
+        (b"AA1|BLY|CQY|BLN|", False, True),
+        (b"AA1|BLN|CQY|BLY|", False, True),
+    ],
+)
+@pytest.mark.parametrize("answer", [information, status])
+def test_what_is_said_both_ways_is_no_yes(fields, valid, right, answer):
+    """C121: what is unknown fails closed."""
+    said = answer(fields)
+    deny_doubtful(said)
+    assert (said.valid_patron, said.valid_patron_password) == (valid, right)
 
 
 def test_where_no_pin_was_asked_cqn_means_nothing():

@@ -5,14 +5,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sip2gw.policy.items.elsewhere import collection_code, read_due, said_of
-from sip2gw.policy.upstream.passing import password_word, said_material, unknown_there
+from sip2gw.policy.upstream.passing import deed_of, password_word, said_material, unknown_there
 from sip2gw.protocol.encoding import text_encoding
 from sip2gw.protocol.messages import (
     CheckinResponse,
     Checkout,
     CheckoutResponse,
+    Hold,
     ItemInformation,
     PatronEnableResponse,
+    Renew,
+    RenewAll,
 )
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
@@ -112,3 +115,27 @@ def test_cq_is_heard_in_every_answer(fields, word):
 def test_cq_where_it_belongs_goes_first():
     said = PatronEnableResponse(valid_patron_password=False, extra_fields=[("CQ", b"Y")])
     assert password_word(said) is False
+
+
+def test_a_deed_is_the_same_whomever_and_whatever_it_is_about():
+    one = Checkout(patron_identifier="91", patron_password="1234", item_identifier="B1")
+    other = Checkout(patron_identifier="92", patron_password="4321", item_identifier="B2")
+    assert deed_of(one) == deed_of(other)
+
+
+def test_another_message_or_another_mode_of_it_is_another_deed():
+    """A library system may judge the PIN of a hold that is placed, and not of one that is deleted
+    (B74)."""
+    deeds = [
+        Checkout(),
+        Checkout(sc_renewal_policy=True),
+        Checkout(no_block=True),
+        Checkout(fee_acknowledged=True),
+        Checkout(cancel=True),
+        Renew(),
+        Renew(third_party_allowed=True),
+        RenewAll(),
+        Hold(),
+        Hold(hold_mode="-"),
+    ]
+    assert len({deed_of(one) for one in deeds}) == len(deeds)

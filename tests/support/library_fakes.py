@@ -99,7 +99,7 @@ class FakeIdentifier(StoreIdentifier):
     def numbers_of(self, number):
         return (number,)
 
-    async def judge(self, session, number, pin, send):
+    async def judge(self, session, number, pin, deed, send):
         self.judged.append((number, pin))
         return None if self.locked else await send()
 

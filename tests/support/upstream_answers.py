@@ -25,6 +25,8 @@ class AskedLibrary:
         """The card and PIN of each request with AD."""
         self.fails = None
         self.cq = True
+        self.says_no = True
+        """Whether it says CQN; False: it leaves CQ out then."""
         self.tail = ""
         """More fields of each answer."""
         self.offered = None
@@ -45,7 +47,9 @@ class AskedLibrary:
 
     def answer(self, code, number, pin):
         is_known = number in self.pins
-        cq = f"CQ{'Y' if is_known and self.pins[number] == pin else 'N'}|" if self.cq else ""
+        is_right = is_known and self.pins[number] == pin
+        says_cq = self.cq and (is_right or self.says_no)
+        cq = f"CQ{'Y' if is_right else 'N'}|" if says_cq else ""
         fixed = f"{'':14}000{STAMP}"
         start = f"24{fixed}" if code == "23" else f"64{fixed}{'0000' * 6}"
         holder = self.holders.get(number, number)

@@ -18,7 +18,7 @@ from sip2gw.handlers.upstream.once import OnceRequest, send_once, sent_beside
 from sip2gw.handlers.upstream.turn import AboutItem, wait_for_turn
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason
-from sip2gw.policy.upstream.passing import passing_up, unknown_there
+from sip2gw.policy.upstream.passing import deed_of, passing_up, unknown_there
 from sip2gw.policy.upstream.questions import given_pin
 from sip2gw.protocol.codec import NO_CHARACTER, parse_request_body
 from sip2gw.protocol.message import Request, Response
@@ -90,7 +90,7 @@ async def _judged(session: Session, request: Request, send: Send) -> Response:
     if pin is None:
         return await send()
     number: str = getattr(request, "patron_identifier", "")
-    answer = await identifier_of(session).judge(session, number, pin, send)
+    answer = await identifier_of(session).judge(session, number, pin, deed_of(request), send)
     if answer is None:
         raise wrong_pin(session)
     return answer

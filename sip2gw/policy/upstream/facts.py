@@ -51,6 +51,16 @@ class Facts(Discreet, Struct, frozen=True):
     """What is owed: fees with an id, and the rest as one."""
 
 
+def deny_doubtful(response: PatronAnswer) -> None:
+    """Make BL and CQ a no where a repeated one is not Y: what is said both ways is unknown, and
+    unknown is never yes (C121)."""
+    for tag, value in response.extra_fields:
+        if tag == "BL" and value != b"Y":
+            response.valid_patron = False
+        elif tag == "CQ" and value != b"Y":
+            response.valid_patron_password = False
+
+
 def says_nothing(response: PatronAnswer, *, with_pin: bool = True) -> bool:
     """Whether an answer says nothing about a patron: its flags, counts and fields mean nothing
     and are never kept (C158).
@@ -65,6 +75,18 @@ def says_nothing(response: PatronAnswer, *, with_pin: bool = True) -> bool:
 def pin_is_right(response: PatronAnswer) -> bool:
     """Whether they say that the PIN that went up is right; saying nothing is not yes (C158)."""
     return response.valid_patron is not False and response.valid_patron_password is True
+
+
+def pin_word(response: PatronAnswer, *, says_cq: bool) -> bool | None:
+    """What an answer says of the PIN that went up; None: nothing (B74, C158).
+
+    Args:
+        says_cq: whether they have said in such an answer that a PIN is right. Then they leave CQ
+            out where it is wrong.
+    """
+    if pin_is_right(response):
+        return True
+    return False if says_cq or says_nothing(response) else None
 
 
 def read_facts(response: PatronAnswer, rules: FactRules, currency: str, decode: Decode) -> Facts:

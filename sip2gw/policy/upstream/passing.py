@@ -22,6 +22,14 @@ from sip2gw.protocol.timestamps import DateZone, read_timestamp, write_timestamp
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
 _DATES = ("transaction_date", "nb_due_date", "return_date", "expiration_date")
+_MODES = (
+    "hold_mode",
+    "sc_renewal_policy",
+    "third_party_allowed",
+    "no_block",
+    "fee_acknowledged",
+    "cancel",
+)
 _MATERIAL = "CR"
 """The field of a 11 or 09 in which some terminals say what kind of thing it is."""
 
@@ -38,6 +46,13 @@ def _dates_of(code: str) -> tuple[str, ...]:
     """The attributes of a request that are dates."""
     names = REQUESTS[code].__struct_fields__
     return tuple(name for name in _DATES if name in names)
+
+
+@cache
+def _modes_of(code: str) -> tuple[str, ...]:
+    """The attributes of a request that make it another deed."""
+    names = REQUESTS[code].__struct_fields__
+    return tuple(name for name in _MODES if name in names)
 
 
 @lru_cache(maxsize=256)
@@ -101,6 +116,16 @@ def said_material(request: Request, text: TextEncoding) -> str | None:
         if tag == _MATERIAL:
             return text.decode(value).strip()
     return None
+
+
+def deed_of(request: Request) -> str:
+    """What is asked with a PIN, apart from whom and what it is about.
+
+    A library system may judge the PIN in one message, or in one mode of it, and ignore it in
+    another. So an answer to one deed tells nothing of the next (B74, C155).
+    """
+    modes = [f"{name}={getattr(request, name)}" for name in _modes_of(request.code)]
+    return " ".join((request.code, *modes))
 
 
 def password_word(response: Response) -> bool | None:

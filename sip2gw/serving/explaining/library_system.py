@@ -106,7 +106,9 @@ class AskedForExplanation(Asking):
         """See `LibraryIdentifier.judge_alone`."""
         return (await self.ask(session, question_of(session, number, pin))).pin
 
-    async def judge(self, session: Session, number: str, pin: str, send: Send) -> Response | None:
+    async def judge(
+        self, session: Session, number: str, pin: str, deed: str, send: Send
+    ) -> Response | None:
         """See `LibraryIdentifier.judge`; the PIN is right unless it is locked."""
         asked = await self.ask(session, question_of(session, number, pin))
         return None if asked.pin is PinState.LOCKED else await send()
