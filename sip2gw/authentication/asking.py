@@ -16,7 +16,7 @@ from sip2gw.authentication.snapshots import id_in, snapshot_of
 from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.upstream.behind import library_of
-from sip2gw.model import Card, PatronRecord
+from sip2gw.model import Card, CardHere, PatronRecord
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentFacts
@@ -80,7 +80,7 @@ class Asking:
         self,
         session: Session,
         request: Question,
-        ours: PatronRecord | None,
+        here: CardHere,
         state: PinState,
         answer: LibraryAnswer,
     ) -> tuple[Asked, PatronRecord]:
@@ -94,7 +94,7 @@ class Asking:
             pending = await session.services.backend.pending_fees(debtor_id)
         if pending:
             answer = await as_if_told(session, request, answer, pending)
-        record = await snapshot_of(session, number, ours, answer)
+        record = await snapshot_of(session, number, here, answer)
         if pending and record.word is not None:
             ids = tuple(fee.id for fee in pending)
             record = replace(record, word=replace(record.word, pending=ids))
@@ -103,7 +103,7 @@ class Asking:
 
 def told_nothing(
     number: str,
-    ours: PatronRecord | None,
+    here: CardHere,
     state: PinState,
     answer: LibraryAnswer | None,
     *,
@@ -111,8 +111,10 @@ def told_nothing(
 ) -> Asked:
     """Nothing but whether there is such a card, which a locked PIN must not change."""
     if is_unknown:
-        return Asked(ours, None, state, answer)
-    record = ours or PatronRecord(number, "", cards=(Card(number),))
+        return Asked(here.holder, None, state, answer)
+    record = here.holder or PatronRecord(
+        number, "", cards=(Card(number),), door_entries=here.listed
+    )
     return Asked(record, record.card(number), state, answer)
 
 

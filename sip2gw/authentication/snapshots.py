@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.model import Membership, PatronRecord
+from sip2gw.model import CardHere, Membership, PatronRecord
 from sip2gw.policy.upstream.facts import Facts, read_facts, record_of
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
@@ -31,20 +31,20 @@ class _Kept(Discreet, Struct):
     manner: UpstreamManner
     """How it was read."""
     facts: Facts
-    ours: PatronRecord | None
+    here: CardHere
     membership: Membership | None
     record: PatronRecord
 
 
 async def snapshot_of(
-    session: Session, number: str, ours: PatronRecord | None, answer: LibraryAnswer
+    session: Session, number: str, here: CardHere, answer: LibraryAnswer
 ) -> PatronRecord:
     """The holder of card `number`: an answer about them, with what our store knows laid over it.
 
     Args:
         session: who asked.
         number: the card that was asked about.
-        ours: the patron to whom our store says that it belongs.
+        here: what our store says of that card.
         answer: one that does not say nothing.
 
     Raises:
@@ -63,19 +63,20 @@ async def snapshot_of(
     else:
         kept, facts = None, _read(number, answer, manner, session.terminal.currency)
     if manner.aliases and facts.id != number:
-        ours = await _holder(backend, facts, ours)
+        here = await _as_told(backend, facts, here)
     membership = None
     if facts.membership is not None:
         membership = await backend.find_membership(facts.membership)
     # Our own part is the same object as long as nothing of it has changed.
     if (
         kept is not None
-        and kept.ours is ours
+        and kept.here.holder is here.holder
+        and kept.here.listed == here.listed
         and (kept.membership is membership or kept.membership == membership)
     ):
         return kept.record
-    record = record_of(facts, number, ours, membership)
-    answer.kept = _Kept(number, manner, facts, ours, membership, record)
+    record = record_of(facts, number, here, membership)
+    answer.kept = _Kept(number, manner, facts, here, membership, record)
     return record
 
 
@@ -92,22 +93,29 @@ async def snapshot_anew(session: Session, number: str, record: PatronRecord) -> 
         return record
     facts: Facts = word.origin.facts
     backend = session.services.backend
-    ours = await backend.find_by_card(number)
+    here = await backend.find_here(number)
     if manner.aliases and facts.id != number:
-        ours = await _holder(backend, facts, ours)
+        here = await _as_told(backend, facts, here)
     membership = None
     if facts.membership is not None:
         membership = await backend.find_membership(facts.membership)
-    if ours is None and word.origin.known_here:
+    if here.holder is None and word.origin.known_here:
         return None
-    return record_of(facts, number, ours, membership)
+    return record_of(facts, number, here, membership)
 
 
-async def _holder(backend: Backend, facts: Facts, ours: PatronRecord | None) -> PatronRecord | None:
-    """Whom our store knows behind `facts`, if not `ours`."""
-    if ours is not None and ours.id == facts.id:
-        return ours
-    return await backend.find_patron(facts.id) or ours
+async def _as_told(backend: Backend, facts: Facts, here: CardHere) -> CardHere:
+    """`here`, and what our store says of the number that `facts` are about (C151)."""
+    scanned = here.holder
+    if scanned is not None and scanned.id == facts.id:
+        return here
+    told = await backend.find_patron(facts.id)
+    listed = here.listed
+    if told is not None and scanned is not None:
+        listed = scanned.door_entries  # the card itself is on the lists, whoever has it
+    if told is None or told.card(facts.id) is None:
+        listed += (await backend.find_here(facts.id)).listed
+    return CardHere(told or scanned, listed)
 
 
 def id_in(answer: LibraryAnswer, number: str, manner: UpstreamManner) -> str:

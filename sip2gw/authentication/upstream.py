@@ -28,7 +28,7 @@ from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.foundation.eager import Cancellable
 from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import library_of
-from sip2gw.model import Card, PatronRecord
+from sip2gw.model import Card, CardHere, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.facts import deny_doubtful, pin_word, says_nothing
 from sip2gw.policy.upstream.passing import password_word
@@ -116,7 +116,8 @@ class UpstreamIdentifier(Asking):
             if pin:
                 await self._hold_back(session, began_s)
             return Asked(None, None, _ABSENT, None)
-        ours = await self._backend.find_by_card(number)
+        here = await self._backend.find_here(number)
+        ours = here.holder
         question = None
         if terminal.is_door and not twice:
             question = (terminal.name, self._digest("presented", number, pin or ""))
@@ -133,12 +134,12 @@ class UpstreamIdentifier(Asking):
         if state is _OK or (
             state is _ABSENT and answer is not None and not says_nothing(answer, with_pin=False)
         ):
-            asked, record = await self._told(session, request, ours, state, answer)
+            asked, record = await self._told(session, request, here, state, answer)
             if state is _ABSENT:  # else judging the PIN has taught it
                 self._pins.learn(number, record.id)
             self._admissions.see(record)
         else:
-            asked = self._told_nothing(session, number, ours, state, answer)
+            asked = self._told_nothing(session, number, here, state, answer)
         if state is _OK:
             if ours is not None:
                 self._backend.note_activity(ours.id, now)
@@ -338,14 +339,14 @@ class UpstreamIdentifier(Asking):
         self,
         session: Session,
         number: str,
-        ours: PatronRecord | None,
+        here: CardHere,
         state: PinState,
         answer: LibraryAnswer | None,
     ) -> Asked:
         """A PIN that is not right lets nobody know more than we do (C112)."""
         _, manner = library_of(session)
         is_unknown = number in self._unknown or not is_exact(number, manner.text)
-        return told_nothing(number, ours, state, answer, is_unknown=is_unknown)
+        return told_nothing(number, here, state, answer, is_unknown=is_unknown)
 
     async def _hold_back(self, session: Session, began_s: float) -> None:
         """Send the failing answer at a moment that reveals nothing (C99)."""

@@ -26,6 +26,7 @@ from sip2gw.model import (
     AccessRow,
     Block,
     CalendarChange,
+    CardHere,
     FailedPins,
     Membership,
     Minor,
@@ -285,6 +286,10 @@ class Backend(Protocol):
 
     async def find_by_card(self, number: str) -> PatronRecord | None:
         """The holder of card `number` (any state, a replaced one too), or None."""
+        ...
+
+    async def find_here(self, number: str) -> CardHere:
+        """What our store says of card `number` in front of a library system. One look-up."""
         ...
 
     async def find_patron(self, patron_id: str) -> PatronRecord | None:

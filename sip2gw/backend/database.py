@@ -149,6 +149,9 @@ class WriteResult(Struct, Generic[T]):
     is_exact: bool = False
     """Whether these are all that other processes must read again: no other snapshot, no membership
     and no count of wrong PINs has changed. It is never wrong to leave that open."""
+    numbers: Collection[str] = ()
+    """Card numbers of which the doors' lists say something else now. Nobody may have them here, and
+    then they may be typing errors: they are not for the audit log."""
 
 
 class Database(ABC):

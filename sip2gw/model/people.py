@@ -267,3 +267,13 @@ class PatronRecord(Opaque, Room, Struct):
             if card.number == number:
                 return card
         return None
+
+
+class CardHere(Opaque, Struct, frozen=True):
+    """What our store says of a card number, if only a library system may know its holder."""
+
+    holder: PatronRecord | None = None
+    """Whoever has the card here."""
+    listed: tuple[DoorEntry, ...] = ()
+    """Entries of the store's bar and pass lists for a number that nobody has here. A holder's are
+    in the snapshot."""

@@ -18,11 +18,14 @@ from sip2gw.backend.base import (
     PaymentOrder,
 )
 from sip2gw.backend.ids import new_id
+from sip2gw.backend.library import Library
 from sip2gw.model import (
     AccessRow,
     Block,
     BlockType,
+    CardHere,
     CardState,
+    DoorEntry,
     FailedPins,
     FeeStatus,
     PaymentLine,
@@ -100,6 +103,31 @@ class BackendContract:
             assert record.id == "P1"
         assert await backend.find_by_card("nobody") is None
         assert await backend.find_patron("C1") is None
+
+    async def test_a_number_that_nobody_has_is_known_by_what_the_lists_say_of_it(
+        self, backend: Backend
+    ) -> None:
+        """B34, B72: a library system may know whose it is."""
+        assert isinstance(backend, Library)
+        assert await backend.find_here("9999") == CardHere()
+        bar = DoorEntry("bar", "MAIN", "9999", date(2026, 12, 31))
+        weekend = DoorEntry("pass", "*", "9999", None, frozenset({5, 6}), 300, 420)
+        await backend.put_door_entry(bar)
+        await backend.put_door_entry(weekend)
+        assert await backend.find_here("9999") == CardHere(None, (bar, weekend))
+        assert await backend.find_here("9998") == CardHere()
+        assert await backend.find_here("\0") == CardHere()
+        await backend.remove_door_entry("pass", "*", "9999")
+        assert await backend.find_here("9999") == CardHere(None, (bar,))
+
+    async def test_a_card_of_ours_is_known_by_its_holder(self, backend: Backend) -> None:
+        assert isinstance(backend, Library)
+        await backend.put_door_entry(DoorEntry("bar", "MAIN", "C1"))
+        for number in ("P1", "C1", "OLD1"):
+            holder = await backend.find_by_card(number)
+            assert holder is not None
+            assert [entry.card for entry in holder.door_entries] == ["C1"]
+            assert await backend.find_here(number) == CardHere(holder)
 
     async def test_several_patrons_are_found_at_once(self, backend: Backend) -> None:
         found = await backend.find_patrons({"P3", "P1", "nobody"})

@@ -20,6 +20,8 @@ from sip2gw.model import (
     Block,
     BlockType,
     Card,
+    CardHere,
+    DoorEntry,
     FailedPins,
     PatronRecord,
 )
@@ -101,6 +103,48 @@ async def test_a_wrong_pin_that_another_process_counts_is_seen(
     await command.close()
     await asyncio.sleep(0)
     assert await store.failed_pins(["91"]) == [FailedPins(1)]
+
+
+async def test_what_the_lists_say_of_a_number_that_nobody_has_is_looked_up_once(
+    store: Store, tmp_path: Path
+) -> None:
+    """B34: until anything changes; a command may bar the number, or give it to somebody."""
+    statements: list[str] = []
+    assert await store.find_here("777") == CardHere()
+    await asyncio.sleep(0)
+    store._reads.connection.set_trace_callback(statements.append)
+    assert await store.find_here("777") == CardHere()
+    assert len(statements) == 1, "but for the store's version"
+    command, bar = open_library(tmp_path, role="command"), DoorEntry("bar", "*", "777")
+    await command.put_door_entry(bar)
+    await asyncio.sleep(0)
+    assert await store.find_here("777") == CardHere(None, (bar,))
+    load(command, {"kind": "patron", "id": "777", "name": "Eve"})
+    await command.close()
+    await asyncio.sleep(0)
+    holder = (await store.find_here("777")).holder
+    assert holder is not None
+    assert holder.door_entries == (bar,)
+
+
+async def test_our_own_change_of_the_lists_is_seen(store: Store) -> None:
+    bar = DoorEntry("bar", "*", "777")
+    for expected in ((bar,), ()):
+        await store.find_here("777")
+        if expected:
+            await store.put_door_entry(bar)
+        else:
+            await store.remove_door_entry("bar", "*", "777")
+        assert (await store.find_here("777")).listed == expected
+
+
+async def test_no_more_numbers_are_remembered_than_snapshots(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip2gw.backend.sqlite.store.RECORDS_CACHED_MAX", 2)
+    for number in ("771", "772", "773"):
+        await store.find_here(number)
+    assert [*store._strangers] == ["773"]
 
 
 async def test_requests_of_one_turn_share_one_look_at_the_version(store: Store) -> None:

@@ -76,16 +76,20 @@ async def test_an_entry_replaces_that_of_its_card_and_branch(library: Library) -
 async def test_an_entry_that_has_no_effect_is_refused_unless_forced(library: Library) -> None:
     """Its last day still counts; a replaced card is still somebody's."""
     last_day, after = date(2026, 12, 31), date(2027, 1, 1)
-    await put_door_entry(library, BAR, last_day, force=False)
-    await put_door_entry(library, replace(BAR, card="OLD1"), last_day, force=False)
+    await put_door_entry(library, BAR, last_day, force=False, alone=False)
+    await put_door_entry(library, replace(BAR, card="OLD1"), last_day, force=False, alone=False)
     nobodys = replace(BAR, card="C9")
     with pytest.raises(RefusedError, match="2026-12-31 is past"):
-        await put_door_entry(library, replace(BAR, branch="EAST"), after, force=False)
+        await put_door_entry(library, replace(BAR, branch="EAST"), after, force=False, alone=False)
     with pytest.raises(RefusedError, match="nobody in the store has card C9"):
-        await put_door_entry(library, nobodys, last_day, force=False)
+        await put_door_entry(library, nobodys, last_day, force=False, alone=False)
     assert [entry.card for entry in library.door_entries("bar")] == ["C1", "OLD1"]
-    await put_door_entry(library, nobodys, after, force=True)
+    await put_door_entry(library, nobodys, after, force=True, alone=False)
     assert library.unknown_cards(("C1", "C9", "OLD1")) == {"C9"}
+    with pytest.raises(RefusedError, match="2026-12-31 is past"):
+        await put_door_entry(library, nobodys, after, force=False, alone=True)
+    await put_door_entry(library, replace(BAR, card="C8"), last_day, force=False, alone=True)
+    assert [entry.card for entry in library.door_entries("bar")] == ["C1", "C8", "C9", "OLD1"]
 
 
 async def test_a_card_is_taken_from_its_list_once(library: Library) -> None:

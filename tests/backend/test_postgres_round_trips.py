@@ -99,3 +99,14 @@ async def test_a_message_takes_so_many_round_trips(
     await asyncio.sleep(0)
     assert answer[:3] in ("24 ", "64 ", "64Y", "38Y"), answer
     assert proxy.round_trips - before == round_trips
+
+
+@pytest.mark.parametrize("number", ["1001", "4711"])
+async def test_one_look_tells_what_we_know_of_a_card(
+    gateway: Any, proxy: BreakableProxy, number: str
+) -> None:
+    """B34: whether or not somebody has it here."""
+    await gateway.store.find_here(number)
+    before = proxy.round_trips
+    await gateway.store.find_here(number)
+    assert proxy.round_trips - before == 1

@@ -32,7 +32,7 @@ from sip2gw.backend.sqlite.waits import (
     Accounts,
     waited_for_disk,
 )
-from sip2gw.model import Block, BlockType, PatronRecord
+from sip2gw.model import Block, BlockType, CardHere, PatronRecord
 from sip2gw.policy.items.decisions import CHECKIN
 
 from .contract import BackendContract
@@ -321,6 +321,14 @@ async def test_what_was_read_while_somebody_else_changed_is_kept(
         record = await asked_before
     assert record is not None
     assert await store.find_by_card("P3") is record
+
+
+async def test_what_a_thread_has_read_of_a_number_may_be_old_and_is_not_remembered(
+    store: Store,
+) -> None:
+    assert store._reads.apart
+    assert await store.find_here("777") == CardHere()
+    assert store._strangers == {}
 
 
 async def test_others_are_found_while_one_waits_for_the_disk(

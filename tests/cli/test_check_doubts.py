@@ -344,6 +344,8 @@ facts = { badges = { field = "GL" } }
 """
     text = CONFIG.replace('"ONBE"', '"THEIRS"').replace('card = "P2"', 'card = "P9"') + behind
     config.write_text(text)
+    for kind in ("bar", "pass"):
+        sip2gw("door", kind, "add", "P9", "--config", config)
     assert warnings(sip2gw, config) == []
     config.write_text(text.replace('"Wk3sPd6"', '"only for the tutorial"'))
     (warning,) = warnings(sip2gw, config)

@@ -262,10 +262,36 @@ def test_an_entry_without_effect_is_refused_unless_forced(
     refused = sip2gw(*add)
     assert (refused.status, said in refused.err, "--force" in refused.err) == (1, True, True)
     assert in_store() == []
-    assert sip2gw(*add, "--force").status == 0
+    forced = sip2gw(*add, "--force")
+    assert (forced.status, forced.err.count("\n")) == (0, 1)
     assert in_store() == [arguments[0]]
 
 
+@pytest.mark.parametrize("kind", ["bar", "pass"])
+def test_in_front_of_a_library_system_an_entry_counts_for_a_number(
+    sip2gw: Run, library: Path, kind: str
+) -> None:
+    """B72: our store need not know whose it is, so nothing is asked back."""
+    library.write_text(library.read_text() + BEHIND)
+    add = ("door", kind, "add", "--config", library)
+    assert sip2gw(*add, "P9").err == (
+        f"card P9 is on the {kind} list for every branch\n"
+        "nobody in the store has card P9, so this counts for the number as doors read it, and for"
+        " no other card of its holder\n"
+    )
+    assert sip2gw(*add, "P1").err == f"card P1 is on the {kind} list for every branch\n"
+    past = sip2gw(*add, "P9", "--until", "2020-01-31")
+    assert (past.status, "is past" in past.err) == (1, True)
+
+
+BEHIND = """
+[backend]
+kind = "sip2"
+[backend.sip2]
+address = "ils.example:6001"
+login = "gateway"
+password = "Wk3sPd6"
+"""
 PASS = 'pass = [ { card = "CLEANER", from = "05:00", to = "07:00" } ]'
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from behind import DIALECTS, Dialect, badges_of, behind, config_in_front
-from harness import CONFIG, LIBRARY, load
+from harness import CONFIG, LIBRARY, load, person
 from orders import saying, settling
 
 from sip2gw.backend.base import Begun, PaymentOrder
@@ -13,6 +13,7 @@ from sip2gw.backend.factory import open_backend
 from sip2gw.cli.failures import CommandError
 from sip2gw.cli.gateway.explain import _explain, _write_json, _write_text
 from sip2gw.config import load_config
+from sip2gw.model import DoorEntry
 from sip2gw.model.journal import JournalEntry
 from sip2gw.model.shares import Kept, Share
 from sip2gw.policy.explaining.asking import Message, Wanted
@@ -53,6 +54,17 @@ async def test_a_door_is_explained_by_what_the_library_system_says(config, libra
     assert (results["badge"], results["membership"], results["age"]) == ("ok", "ok", "refused")
     # 93, 99 and one question, although the handler and the checks both want to know.
     assert library_system.metrics.requests.total() - asked_before == 3
+
+
+async def test_a_bar_of_a_number_that_nobody_has_here_is_explained(config, library_system):
+    """B34: the door would refuse."""
+    load(library_system.store, [person("4711", "Sam Stranger", badges=["ONBE"])])
+    store = open_backend(config, "command", "write").store
+    await store.put_door_entry(DoorEntry("bar", "MAIN", "4711"))
+    await store.close()
+    explained = await _explain(config, Wanted("door-1", "4711", at=NOON))
+    results = {check.check: check.result for check in explained.checks}
+    assert results["bar"] == "refused"
 
 
 async def test_an_answer_that_has_just_come_is_no_old_data(tmp_path, library_system):

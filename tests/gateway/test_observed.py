@@ -12,6 +12,7 @@ from observed import OBSERVED_CONFIG, ScriptedLibrary
 
 from sip2gw.backend.base import BackendTimeoutError
 from sip2gw.backend.system import BadAnswerError, LibrarySystem, NoAnswerError, NotAskedError
+from sip2gw.model import DoorEntry
 from sip2gw.protocol.checksum import seal
 from sip2gw.protocol.codec import parse_response
 from sip2gw.protocol.wire import WireFormat
@@ -364,10 +365,19 @@ async def test_a_store_that_fails_is_counted_and_nothing_else(gateway):
     async def failing(number):
         raise BackendTimeoutError("busy")
 
-    with patch.object(gateway.app.gateway.services.backend, "find_by_card", failing):
+    with patch.object(gateway.app.gateway.services.backend, "find_here", failing):
         rows = await compared(gateway, "kiosk-1", always(said_24("1001")), ask_23("1001", "1001"))
     assert rows == []
     assert gateway.metrics.backend_errors == {("observe", "timeout"): 1}
+
+
+async def test_a_bar_of_a_number_that_nobody_has_here_is_compared_too(gateway):
+    """B34."""
+    library = always(said_24("4711"))
+    await gateway.store.put_door_entry(DoorEntry("bar", "MAIN", "4711"))
+    await compared(gateway, "door-1", library, ask_23("4711", "1"))
+    (row,) = gateway.store.access_rows()
+    assert "bar=refused" in row.checks.split()
 
 
 async def test_c40_a_63_in_order_to_pay_is_compared_without_the_money_block(gateway):

@@ -5,6 +5,7 @@ digits of the card as PIN.
 """
 
 import asyncio
+from contextlib import asynccontextmanager
 from unittest.mock import patch
 
 import pytest
@@ -86,19 +87,34 @@ class Scene:
         return row.reason, row.mode
 
 
-@pytest.fixture
-async def scene(tmp_path, monkeypatch):
-    monkeypatch.setattr(emergency, "HASH_AFTER_S", 0)
+@asynccontextmanager
+async def before_library(directory, config=CONFIG):
     async with HostileLibrary(answer=told) as library:
-        config = CONFIG.replace("minimum_age = 16 }", ENTRANCE)
+        config = config.replace("minimum_age = 16 }", ENTRANCE)
         config = config.replace(
             "max_fee_age_days = 49", "max_fee_age_days = 49\ndata_max_age_h = 3"
         )
         config += BACKEND.replace("PORT", str(library.port))
-        async with running(tmp_path, config=config, records=[BADGE, ANNA]) as gateway:
+        async with running(directory, config=config, records=[BADGE, ANNA]) as gateway:
             scene = Scene(gateway, library)
             await scene.until_open()
             yield scene
+
+
+@pytest.fixture
+async def scene(tmp_path, monkeypatch):
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 0)
+    async with before_library(tmp_path) as scene:
+        yield scene
+
+
+@pytest.fixture
+async def open_to_all(tmp_path, monkeypatch):
+    """The same with a door that asks for no badge, so that our store need not know anybody."""
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 0)
+    config = CONFIG.replace('require_badges = ["ONBE"], minimum_age', "minimum_age")
+    async with before_library(tmp_path, config) as scene:
+        yield scene
 
 
 # Doors --------------------------------------------------------------------------------------------
@@ -149,6 +165,45 @@ async def test_what_our_store_has_learnt_since_keeps_somebody_out(scene, change,
     assert await scene.decided() == (reason, "emergency")
 
 
+async def test_whom_only_the_library_system_knows_is_barred_by_number(open_to_all):
+    """B34, B77: at the next card, while it is there and while it is away."""
+    scene, bar = open_to_all, DoorEntry("bar", "MAIN", "4711")
+    store = scene.gateway.store
+    door = await scene.admit("4711")
+    scene.gateway.clock.advance(60)
+    await store.put_door_entry(bar)
+    assert not (await door.ask(ask_23("4711", "4711"))).startswith(ADMITTED)
+    assert await scene.decided() == ("barred", "normal")
+    await store.remove_door_entry("bar", "MAIN", "4711")
+    await scene.admit("4711")
+    door = await scene.admit("4712")
+    await scene.leave()
+    await store.put_door_entry(bar)
+    assert not (await door.ask(ask_23("4711", "4711"))).startswith(ADMITTED)
+    assert await scene.decided() == ("barred", "emergency")
+    assert (await door.ask(ask_23("4712", "4712"))).startswith(ADMITTED)
+
+
+async def test_whom_only_the_library_system_knows_may_have_a_pass(open_to_all):
+    """C11: SHUT is never open."""
+    door = await open_to_all.gateway.terminal("door-shut")
+    await open_to_all.gateway.store.put_door_entry(DoorEntry("pass", "SHUT", "4711"))
+    assert (await door.ask(ask_23("4711", "4711"))).startswith(ADMITTED)
+    assert not (await door.ask(ask_23("4712", "4712"))).startswith(ADMITTED)
+    assert await open_to_all.decided() == ("closed", "normal")
+
+
+async def test_a_wrong_pin_is_logged_with_the_bar_that_there_is(open_to_all):
+    """B34: all results are logged."""
+    store = open_to_all.gateway.store
+    door = await open_to_all.gateway.terminal("door-1")
+    await store.put_door_entry(DoorEntry("bar", "MAIN", "4711"))
+    assert (await door.ask(ask_23("4711", "9999"))).startswith(REFUSED)
+    await store.ping()
+    row = store.access_rows()[-1]
+    assert (row.reason, "bar=refused" in row.checks.split()) == ("wrong_pin", True)
+
+
 async def test_who_is_removed_from_our_store_is_not_admitted_any_more(scene):
     door = await scene.admit()
     await scene.leave()
@@ -170,18 +225,18 @@ async def test_when_our_store_is_away_too_the_door_goes_by_what_it_saw_last(scen
     await scene.leave()
     backend = scene.gateway.app.gateway.services.backend
     # The first look, before the library system would be asked, is answered; the second is not.
-    real, answers = backend.find_by_card, [None, UnavailableError("away")]
+    real, answers = backend.find_here, [None, UnavailableError("away")]
 
-    async def find_by_card(number):
+    async def find_here(number):
         fails = answers.pop(0)
         if fails is not None:
             raise fails
         return await real(number)
 
-    with patch.object(backend, "find_by_card", find_by_card):
+    with patch.object(backend, "find_here", find_here):
         assert (await door.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
     assert answers == []
-    with patch.object(backend, "find_by_card", side_effect=UnavailableError("away")):
+    with patch.object(backend, "find_here", side_effect=UnavailableError("away")):
         assert (await door.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
 
 

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from sip2gw.authentication import emergency, library_pins, upstream
 from sip2gw.backend.base import BackendError, BackendTimeoutError, UnavailableError
+from sip2gw.backend.database import WriteResult
 from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError
-from sip2gw.model import FailedPins
+from sip2gw.model import DoorEntry, FailedPins
 from sip2gw.model.badges import Deed
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.rules import Fact, FactRules
@@ -136,6 +137,51 @@ async def test_with_aliases_we_know_the_patron_by_the_number_of_the_answer(there
     asked = await there.identifier.ask(there.session(aliases=aliases), ask_63("91", "1234"))
     assert {badge.code for badge in asked.record.badges} == badges
     assert asked.card.number == "91"
+
+
+BARRED_91, BARRED_92, BARRED_1001, BARRED_1005 = (
+    DoorEntry("bar", "MAIN", number) for number in ("91", "92", "1001", "1005")
+)
+
+
+@pytest.mark.parametrize(
+    ("scanned", "told", "barred"),
+    [
+        pytest.param("91", "91", (BARRED_91,), id="nobody has it here"),
+        pytest.param("92", "91", (BARRED_92, BARRED_91), id="nor the number of the answer"),
+        pytest.param("92", "1001", (BARRED_1001, BARRED_92), id="who is answered is ours"),
+        pytest.param("1001", "91", (BARRED_1001, BARRED_91), id="who is asked about is ours"),
+        pytest.param("1005", "1001", (BARRED_1001, BARRED_1005), id="two patrons of ours"),
+    ],
+)
+async def test_a_number_on_a_list_counts_whoever_has_it_here(there, scanned, told, barred):
+    """B34, C151: as it is scanned, and as it is answered."""
+    there.library.holders[scanned] = told
+    there.library.pins.setdefault(scanned, "1234")
+    for entry in (BARRED_91, BARRED_92, BARRED_1001, BARRED_1005):
+        await there.gateway.store.put_door_entry(entry)
+    asked = await there.identifier.ask(there.session(aliases=True), ask_63(scanned))
+    assert asked.record.id == told
+    assert asked.record.door_entries == barred
+
+
+async def test_who_has_only_paid_here_is_barred_by_number(there):
+    """Such a patron has no card in our store (`sql.stubs`)."""
+    there.library.holders["92"] = "91"
+    store = there.gateway.store
+    await store.write(_has_paid("91"))
+    assert (await store.find_patron("91")).cards == ()
+    await store.put_door_entry(BARRED_91)
+    asked = await there.identifier.ask(there.session(aliases=True), ask_63("92"))
+    assert asked.record.door_entries == (BARRED_91,)
+
+
+def _has_paid(number):
+    def job(connection):
+        connection.execute("INSERT INTO patron (id, name, status) VALUES (?, '', 5)", (number,))
+        return WriteResult(None, (number,))
+
+    return job
 
 
 async def test_an_unknown_card_is_nobodys(there):

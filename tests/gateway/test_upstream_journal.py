@@ -12,7 +12,7 @@ from hostile_library import HostileLibrary, Loans, right_answer, script
 
 from sip2gw.backend.base import BackendError
 from sip2gw.foundation.hashing import hash_pin
-from sip2gw.model import Block, BlockType, PatronRecord
+from sip2gw.model import Block, BlockType, DoorEntry, PatronRecord
 from sip2gw.model.journal import Kept
 from sip2gw.model.support import SupportFilter
 
@@ -239,6 +239,8 @@ async def test_what_is_done_and_undone_with_an_item_stays_in_its_order(tmp_path)
         pytest.param("kiosk-1", lend(patron="1001R"), "120", id="our store: it was replaced"),
         pytest.param("kiosk-1", lend(patron="1002"), "120", id="our store: a block"),
         pytest.param("kiosk-1", lend(patron="6666"), "120", id="barred at the branch"),
+        pytest.param("kiosk-1", lend(patron="7777"), "120", id="our store: barred by number"),
+        pytest.param("kiosk-1", lend(patron="1001"), "120", id="our store: another card is barred"),
         pytest.param("kiosk-1", f"29NN{STAMP}{STAMP}AOHUB|AA4711|ABI1|", "300", id="a renewal"),
         pytest.param("kiosk-1", ask_about(), "1801000100", id="a question"),
     ],
@@ -246,6 +248,8 @@ async def test_what_is_done_and_undone_with_an_item_stays_in_its_order(tmp_path)
 async def test_what_is_not_taken_is_refused_in_its_own_form(tmp_path, login, request_, refused):
     async with away(tmp_path) as (gateway, library):
         await gateway.store.set_block("1002", Block(BlockType.GENERAL, source="staff"))
+        for card in ("7777", "1001B"):
+            await gateway.store.put_door_entry(DoorEntry("bar", "*", card))
         terminal = await gateway.terminal(login)
         answer = await terminal.ask(request_)
         assert answer.startswith(refused[:3])

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sip2gw.authentication.snapshots import snapshot_of
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
-from sip2gw.model import Membership, PatronRecord
+from sip2gw.model import CardHere, DoorEntry, Membership, PatronRecord
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.encoding import text_encoding
 from sip2gw.protocol.messages import PatronInformationResponse
@@ -38,31 +38,40 @@ async def session(tmp_path):
 
 async def test_the_same_answer_gives_the_same_snapshot(session):
     answer = says()
-    first = await snapshot_of(session, "91", None, answer)
+    first = await snapshot_of(session, "91", CardHere(), answer)
     assert first.name == "Jan"
-    assert await snapshot_of(session, "91", None, answer) is first
+    assert await snapshot_of(session, "91", CardHere(), answer) is first
 
 
 async def test_another_answer_or_card_gives_another(session):
     answer = says()
-    first = await snapshot_of(session, "91", None, answer)
-    assert (await snapshot_of(session, "91", None, says(fee_amount="1.00"))).fees
-    assert (await snapshot_of(session, "92", None, answer)).card("92") is not None
+    first = await snapshot_of(session, "91", CardHere(), answer)
+    assert (await snapshot_of(session, "91", CardHere(), says(fee_amount="1.00"))).fees
+    assert (await snapshot_of(session, "92", CardHere(), answer)).card("92") is not None
     assert first.card("92") is None
 
 
 async def test_what_our_store_knows_now_counts(session):
     answer = says()
-    first = await snapshot_of(session, "91", None, answer)
+    first = await snapshot_of(session, "91", CardHere(), answer)
     ours = PatronRecord("91", "", language="nl")
-    second = await snapshot_of(session, "91", ours, answer)
+    second = await snapshot_of(session, "91", CardHere(ours), answer)
     assert (first.language, second.language) == (None, "nl")
-    assert await snapshot_of(session, "91", ours, answer) is second
+    assert await snapshot_of(session, "91", CardHere(ours), answer) is second
+
+
+async def test_what_the_lists_say_now_counts(session):
+    """B34."""
+    answer, bar = says(), DoorEntry("bar", "*", "91")
+    first = await snapshot_of(session, "91", CardHere(), answer)
+    second = await snapshot_of(session, "91", CardHere(None, (bar,)), answer)
+    assert (first.door_entries, second.door_entries) == ((), (bar,))
+    assert await snapshot_of(session, "91", CardHere(None, (bar,)), answer) is second
 
 
 async def test_a_membership_that_is_defined_now_counts(session, monkeypatch):
     answer = says(patron_class="777")
-    assert (await snapshot_of(session, "91", None, answer)).membership == Membership(
+    assert (await snapshot_of(session, "91", CardHere(), answer)).membership == Membership(
         "777", "777", 0
     )
     adult = Membership("777", "Adult", 3)
@@ -71,21 +80,21 @@ async def test_a_membership_that_is_defined_now_counts(session, monkeypatch):
         return adult
 
     monkeypatch.setattr(session.services.backend, "find_membership", defined)
-    assert (await snapshot_of(session, "91", None, answer)).membership is adult
+    assert (await snapshot_of(session, "91", CardHere(), answer)).membership is adult
 
 
 async def test_another_reading_gives_another(session):
     answer = says(patron_class="201")
-    assert (await snapshot_of(session, "91", None, answer)).membership is not None
+    assert (await snapshot_of(session, "91", CardHere(), answer)).membership is not None
     unmapped = replace(session.terminal, upstream=replace(MANNER, facts=FactRules()))
     session.terminal = unmapped
-    assert (await snapshot_of(session, "91", None, answer)).membership is None
+    assert (await snapshot_of(session, "91", CardHere(), answer)).membership is None
 
 
 async def test_a_copy_of_an_answer_begins_with_nothing(session):
     answer = says()
-    first = await snapshot_of(session, "91", None, answer)
+    first = await snapshot_of(session, "91", CardHere(), answer)
     copy = replace(answer)
     assert copy == answer
-    assert await snapshot_of(session, "91", None, copy) is not first
-    assert await snapshot_of(session, "91", None, answer) is first
+    assert await snapshot_of(session, "91", CardHere(), copy) is not first
+    assert await snapshot_of(session, "91", CardHere(), answer) is first

@@ -17,6 +17,7 @@ from sip2gw.model import (
     Block,
     BlockType,
     Card,
+    CardHere,
     CardState,
     DoorEntry,
     LibraryWord,
@@ -330,7 +331,7 @@ OURS = patron(
 
 
 def test_what_both_could_know_is_theirs():
-    record = record_of(FACTS, "SCANNED", OURS, ADULT)
+    record = record_of(FACTS, "SCANNED", CardHere(OURS), ADULT)
     assert (record.id, record.name) == ("MAIN-1", "A. Peeters")
     assert (record.birth_date, record.home_branch) == (date(1980, 5, 1), "BR1")
     assert (record.membership, record.membership_until) == (ADULT, date(2026, 12, 31))
@@ -340,7 +341,7 @@ def test_what_both_could_know_is_theirs():
 
 
 def test_what_only_we_can_know_is_ours():
-    record = record_of(FACTS, "SCANNED", OURS, ADULT)
+    record = record_of(FACTS, "SCANNED", CardHere(OURS), ADULT)
     for name in (
         "blocks",
         "notices",
@@ -358,26 +359,36 @@ def test_what_only_we_can_know_is_ours():
     assert record.pin_hash is None  # PINs are theirs
 
 
+def test_a_number_that_nobody_has_here_may_be_on_a_doors_list():
+    """B34: also beside a patron of ours whom the answer named by another number (C151)."""
+    barred = DoorEntry("bar", "*", "SCANNED")
+    stranger = record_of(FACTS, "SCANNED", CardHere(None, (barred,)), None)
+    assert stranger.door_entries == (barred,)
+    both = record_of(FACTS, "SCANNED", CardHere(OURS, (barred,)), None)
+    assert both.door_entries == (DoorEntry("bar", "*", "OLD"), barred)
+
+
 def test_our_badges_go_before_theirs_because_they_may_be_limited():
-    assert record_of(FACTS, "MAIN-1", OURS, None).badges == (
+    assert record_of(FACTS, "MAIN-1", CardHere(OURS), None).badges == (
         BadgeAssignment("ONBE", assignment_branches=("MAIN",)),
         BadgeAssignment("KEYS"),
     )
 
 
 def test_the_cards_are_the_scanned_one_the_answers_and_those_we_know():
-    record = record_of(FACTS, "SCANNED", OURS, None)
+    record = record_of(FACTS, "SCANNED", CardHere(OURS), None)
     assert record.cards == (
         Card("SCANNED", CardState.ACTIVE, 3, LOCKED),
         Card("MAIN-1", CardState.ACTIVE, 3, LOCKED),
         Card("OLD", CardState.REPLACED, 3, LOCKED),
     )
-    assert card_of(record_of(FACTS, "OLD", OURS, None), "OLD").state is CardState.REPLACED
+    assert card_of(record_of(FACTS, "OLD", CardHere(OURS), None), "OLD").state is CardState.REPLACED
     replaced_only = replace(OURS, cards=OURS.cards[1:])
     assert (
-        card_of(record_of(FACTS, "MAIN-1", replaced_only, None), "MAIN-1").state is CardState.ACTIVE
+        card_of(record_of(FACTS, "MAIN-1", CardHere(replaced_only), None), "MAIN-1").state
+        is CardState.ACTIVE
     )
-    assert record_of(FACTS, "SCANNED", None, None).cards == (Card("SCANNED"), Card("MAIN-1"))
+    assert record_of(FACTS, "SCANNED", CardHere(), None).cards == (Card("SCANNED"), Card("MAIN-1"))
 
 
 @pytest.mark.parametrize(
@@ -389,7 +400,7 @@ def test_the_cards_are_the_scanned_one_the_answers_and_those_we_know():
     ],
 )
 def test_whether_our_store_has_the_number_by_which_they_know_a_patron(ours, is_known, is_numbered):
-    record = record_of(FACTS, "MAIN-1", ours, None)
+    record = record_of(FACTS, "MAIN-1", CardHere(ours), None)
     assert origin_of(record).known_here is is_known
     assert is_numbered_here(record) is is_numbered
     assert not is_numbered_here(OURS)  # nobody has asked them
@@ -397,21 +408,21 @@ def test_whether_our_store_has_the_number_by_which_they_know_a_patron(ours, is_k
 
 @pytest.mark.parametrize(("status_of_ours", "status_here"), [(8, 8), (4, 4), (3, 5), (0, 5)])
 def test_our_status_counts_where_it_blocks(status_of_ours, status_here):
-    record = record_of(FACTS, "MAIN-1", replace(OURS, status=status_of_ours), None)
+    record = record_of(FACTS, "MAIN-1", CardHere(replace(OURS, status=status_of_ours)), None)
     assert record.status == status_here
 
 
 def test_a_status_for_a_fee_of_ours_that_was_paid_blocks_no_more():
     paid = replace(OURS, status=4, status_fee="GONE")
-    assert record_of(FACTS, "MAIN-1", paid, None).status == 5
-    assert record_of(FACTS, "MAIN-1", replace(paid, status_fee="F"), None).status == 4
+    assert record_of(FACTS, "MAIN-1", CardHere(paid), None).status == 5
+    assert record_of(FACTS, "MAIN-1", CardHere(replace(paid, status_fee="F")), None).status == 4
 
 
 SILENT = read(b"AAMAIN-1|AE|", EVERGREEN)
 
 
 def test_what_they_do_not_say_is_ours_if_we_know_it():
-    record = record_of(SILENT, "MAIN-1", OURS, None)
+    record = record_of(SILENT, "MAIN-1", CardHere(OURS), None)
     assert (record.name, record.email) == (OURS.name, OURS.email)
     assert (record.birth_date, record.home_branch) == (date(1999, 1, 1), "WEST")
     assert (record.membership, record.membership_until) == (OURS.membership, date(2030, 1, 1))
@@ -419,7 +430,7 @@ def test_what_they_do_not_say_is_ours_if_we_know_it():
 
 
 def test_what_nobody_says_is_unknown():
-    record = record_of(SILENT, "MAIN-1", None, None)
+    record = record_of(SILENT, "MAIN-1", CardHere(), None)
     assert (record.birth_date, record.home_branch, record.membership) == (None, None, None)
     assert (record.membership_until, said(record).until) == (None, Until.UNREADABLE)
     assert said(record).membership_known is False
@@ -427,7 +438,7 @@ def test_what_nobody_says_is_unknown():
 
 
 def test_a_membership_without_a_definition_is_known_and_limits_nothing():
-    record = record_of(FACTS, "MAIN-1", OURS, None)
+    record = record_of(FACTS, "MAIN-1", CardHere(OURS), None)
     assert record.membership == Membership("201", "201", 0)
     assert said(record).membership_known
 
@@ -469,7 +480,7 @@ VALUES = (
 def test_whatever_stands_in_a_field_a_fact_is_right_or_unknown(parts, rules, answer):
     fields = b"".join(tag.encode() + value.replace(b"|", b"") + b"|" for tag, value in parts)
     facts = read(fields, rules, answer)
-    record = record_of(facts, "1", None, None)
+    record = record_of(facts, "1", CardHere(), None)
     assert record.birth_date is None or isinstance(record.birth_date, date)
     assert (said(record).until is Until.KNOWN) == (record.membership_until is not None)
     assert said(record).membership_known == (record.membership is not None)

@@ -213,6 +213,22 @@ def test_an_entry_without_effect_is_refused_unless_forced(site, path, kind, entr
 
 
 @BOTH
+def test_in_front_of_a_library_system_a_number_is_enough(tmp_path, path, kind):
+    """B72: our store need not know whose it is; nor does the audit log."""
+    site = Site(tmp_path, *LIBRARY, behind=True)
+    try:
+        assert site.ask("POST", path, {"card": "C9"}).status == 201
+        assert cards(site, kind) == [("*", "C9")]
+        assert site.ask("DELETE", f"{path}/C9").status == 204
+        assert [row[1:] for row in site.audit()] == [
+            (f"door {kind} add", "", "", "done"),
+            (f"door {kind} remove", "", "", "done"),
+        ]
+    finally:
+        site.close()
+
+
+@BOTH
 @pytest.mark.parametrize(
     ("entry", "status"),
     [

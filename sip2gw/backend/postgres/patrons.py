@@ -16,8 +16,9 @@ from sip2gw.backend.sql.records import (
     account,
     assemble,
     cards_of,
+    door_entry,
 )
-from sip2gw.model import PatronRecord
+from sip2gw.model import CardHere, PatronRecord
 from sip2gw.policy.money.payments import PaymentFacts
 
 
@@ -33,6 +34,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 RECORD_BY_CARD = numbered(queries.record_by_card(rows_of(LISTS)))
 RECORD_BY_ID = numbered(queries.record_by_id(rows_of(LISTS)))
+
+HERE_BY_CARD = queries.fill(
+    """SELECT {listed}, r.* FROM (SELECT 1) one LEFT JOIN ({record}) r ON TRUE""",
+    listed=rows_of([queries.DOOR_ENTRIES_OF_CARD], "$1"),
+    record=RECORD_BY_CARD,
+)
+"""The entries for a number, then the columns of `RECORD_BY_CARD`, empty if nobody has the card."""
 
 RECORDS_BY_ID = numbered(queries.record_by_id(rows_of(LISTS)).replace("= ?", "= ANY (?)"))
 
@@ -66,6 +74,14 @@ def record_of(row: Sequence[Any] | None) -> PatronRecord | None:
         return None
     values = tuple(row)
     return assemble(values[:OWN_COLUMNS], values[OWN_COLUMNS:])
+
+
+def here_of(row: Sequence[Any]) -> CardHere:
+    """What the row of `HERE_BY_CARD` says."""
+    listed, *values = row
+    if values[0] is None:
+        return CardHere(None, tuple(map(door_entry, listed)))
+    return CardHere(record_of(values))
 
 
 class DatedFacts(PaymentFacts):

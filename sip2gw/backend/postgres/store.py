@@ -59,10 +59,12 @@ from sip2gw.backend.postgres.database import (
 from sip2gw.backend.postgres.door_log import DoorLog
 from sip2gw.backend.postgres.failures import FAILURES, as_backend_error
 from sip2gw.backend.postgres.patrons import (
+    HERE_BY_CARD,
     PAYER_BY_CARD,
     RECORD_BY_CARD,
     RECORD_BY_ID,
     RECORDS_BY_ID,
+    here_of,
     is_storable,
     payer_of,
     record_of,
@@ -92,6 +94,7 @@ from sip2gw.model import (
     AccessRow,
     Block,
     CalendarChange,
+    CardHere,
     FailedPins,
     Membership,
     PaidFee,
@@ -184,6 +187,11 @@ class PostgresStore(Library):
     async def find_by_card(self, number: str) -> PatronRecord | None:
         """The holder of card `number` (any state, a replaced one too), or None."""
         return await self._record(RECORD_BY_CARD, number)
+
+    async def find_here(self, number: str) -> CardHere:
+        """What our store says of card `number` in front of a library system."""
+        rows = await self._read(HERE_BY_CARD, number) if is_storable(number) else []
+        return here_of(rows[0]) if rows else CardHere()
 
     async def find_patron(self, patron_id: str) -> PatronRecord | None:
         """The patron whose main card is `patron_id`, or None."""

@@ -160,6 +160,11 @@ DOOR_ENTRIES_OF = """
     FROM card k JOIN door_entry d ON d.card = k.number
     WHERE k.patron_id = ? ORDER BY d.card, d.kind, d.branch"""
 
+DOOR_ENTRIES_OF_CARD = """
+    SELECT d.kind, d.branch, d.card, d.valid_until, d.weekdays, d.start_minute, d.end_minute
+    FROM door_entry d WHERE d.card = ? ORDER BY d.kind, d.branch"""
+"""The same for a number, whoever has it."""
+
 
 def paid_fees(
     patron_id: str, since: str, payer_id: str | None = None

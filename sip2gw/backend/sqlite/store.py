@@ -53,6 +53,7 @@ from sip2gw.backend.sql.money import exports, ledger
 from sip2gw.backend.sql.money.ledger import FindAccount
 from sip2gw.backend.sql.money.refusals import Refusals, Writing
 from sip2gw.backend.sql.records import (
+    door_entry,
     load_account,
     load_by_card,
     load_patron,
@@ -84,6 +85,7 @@ from sip2gw.model import (
     AccessRow,
     Block,
     CalendarChange,
+    CardHere,
     FailedPins,
     Membership,
     PaidFee,
@@ -122,6 +124,8 @@ class Store(Library):
         self._cache = RecordCache(records_max)
         self._memberships: dict[str, Membership] = {}
         """Definitions that were asked for; kept like snapshots."""
+        self._strangers: dict[str, CardHere] = {}
+        """Numbers that nobody has here, and what the doors' lists say of them."""
         self._unguessed: set[str] = set()
         """Numbers at which no wrong PIN is counted."""
         self._is_anything_pending: bool | None = None
@@ -174,6 +178,25 @@ class Store(Library):
         if not self._cache_checked:
             await self._check_cache()
         return self._cache.by_card(number) or await self._load(load_by_card, number)
+
+    async def find_here(self, number: str) -> CardHere:
+        """What our store says of card `number` in front of a library system."""
+        if not self._cache_checked:
+            await self._check_cache()
+        return self._strangers.get(number) or await self._look_here(number)
+
+    async def _look_here(self, number: str) -> CardHere:
+        apart = self._reads.apart
+        holder = await self.find_by_card(number)
+        if holder is not None:
+            return CardHere(holder)
+        rows = await self._reads.rows(queries.DOOR_ENTRIES_OF_CARD, (number,))
+        stranger = CardHere(None, tuple(map(door_entry, rows)))
+        if not (apart or self._reads.apart):
+            if len(self._strangers) >= RECORDS_CACHED_MAX:
+                self._strangers.clear()
+            self._strangers[number] = stranger
+        return stranger
 
     async def find_patron(self, patron_id: str) -> PatronRecord | None:
         """The patron whose main card is `patron_id`, or None."""
@@ -298,13 +321,15 @@ class Store(Library):
             self._unguessed.clear()
         else:
             self._cache.evict_parts(part for (part,) in parts)
+        self._strangers.clear()
         self._is_anything_pending = None
         self._version = version
         self.on_change()
 
     def _evict(self, touched: Collection[str]) -> None:
-        """Something of these patrons, or failures at these numbers, has been written."""
+        """Something of these patrons, or about these numbers, has been written."""
         self._cache.evict(touched)
+        self._strangers.clear()
         self._unguessed.difference_update(touched)
         self._is_anything_pending = None
 

@@ -136,7 +136,7 @@ class Writer:
     Args:
         connection: in autocommit mode; closed by `stop`.
         access_log: rows that go along with each transaction.
-        evict: called with the touched patrons, before anybody is answered.
+        evict: called with the touched patrons and numbers, before anybody is answered.
         bump_version: whether each transaction that changed something tells other processes (C62).
         lock_wait_s: how long a job waits for another process's transaction.
         update_fees: called with open fees that changed, like `evict`.
@@ -340,6 +340,8 @@ class Writer:
                     self._change(patron_id, change)
                 if outcome.touched:
                     self._evict(outcome.touched)
+                if outcome.numbers:
+                    self._evict(outcome.numbers)
         # First, so that the next transaction commits while the answers to this one are written.
         self._go_on()
         for waiting in batch:

@@ -68,13 +68,13 @@ def put_entry(connection: Connection, entry: DoorEntry) -> WriteResult[None]:
         entry.note,
     )
     connection.execute(queries.PUT_DOOR_ENTRY, values)
-    return WriteResult(None, _holders(connection, entry.card))
+    return WriteResult(None, _holders(connection, entry.card), numbers=(entry.card,))
 
 
 def remove_entry(connection: Connection, kind: str, branch: str, card: str) -> WriteResult[bool]:
     """Take a card from a list; False when it is not on it."""
     removed = connection.execute(queries.REMOVE_DOOR_ENTRY, (kind, branch, card)).rowcount
-    return WriteResult(removed > 0, _holders(connection, card))
+    return WriteResult(removed > 0, _holders(connection, card), numbers=(card,))
 
 
 def _holders(connection: Connection, card: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def about_store(
     today = now.astimezone(config.zone).date()
     yield from _about_badges(config, store, today)
     for kind in ("bar", "pass"):
-        yield from _about_entries_of_store(store, kind, today)
+        yield from _about_entries_of_store(config, store, kind, today)
         yield from _about_entries_of_file(config, store, kind, today)
 
 
@@ -79,7 +79,9 @@ def _missing(store: Library, code: str, badge: Badge | None, today: date) -> str
     return None
 
 
-def _about_entries_of_store(store: Library, kind: str, today: date) -> Iterator[str]:
+def _about_entries_of_store(
+    config: Config, store: Library, kind: str, today: date
+) -> Iterator[str]:
     """Numbers only: cards are not for logs, and the list shows which they are (B16)."""
     entries = store.door_entries(kind)
     unknown = store.unknown_cards(entry.card for entry in entries)
@@ -87,7 +89,7 @@ def _about_entries_of_store(store: Library, kind: str, today: date) -> Iterator[
     for entry in entries:
         if entry.valid_until is not None and entry.valid_until < today:
             doubts[entry.branch, "is over"] += 1
-        if entry.card in unknown:
+        if entry.card in unknown and config.backend.kind == "store":
             doubts[entry.branch, "is of a card that nobody has"] += 1
     for (branch, doubt), count in doubts.items():
         where = "every branch" if branch == EVERY_BRANCH else f"branch {branch}"

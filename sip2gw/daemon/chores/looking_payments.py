@@ -13,7 +13,7 @@ from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError
 from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.clock import Clock
-from sip2gw.model import PatronRecord, format_amount
+from sip2gw.model import CardHere, PatronRecord, format_amount
 from sip2gw.model.shares import Debts, SentShare
 from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.upstream.facts import read_facts, record_of, says_nothing
@@ -232,5 +232,5 @@ class PaymentLooker:
             return Debts()
         text = text_encoding(account.encoding, keeps=True)
         facts = read_facts(answer, account.facts, self._currency(), text.decode)
-        record: PatronRecord = record_of(facts, share.share.card, None, None)
+        record: PatronRecord = record_of(facts, share.share.card, CardHere(), None)
         return debts_of(record, is_whole=len(facts.lines) >= answer.fine_items_count)

@@ -97,13 +97,13 @@ async def _record(session: Session, request: _Question, said: _Said) -> PatronRe
     upstream = terminal.upstream
     assert upstream is not None
     number = request.patron_identifier
-    ours = await backend.find_by_card(said.patron_identifier if upstream.aliases else number)
+    here = await backend.find_here(said.patron_identifier if upstream.aliases else number)
     if says_nothing(said, with_pin=given_pin(request.patron_password) is not None):
-        return record_of(Facts(number, "", LibraryWord(NO_FLAGS)), number, ours, None)
+        return record_of(Facts(number, "", LibraryWord(NO_FLAGS)), number, here, None)
     facts = read_facts(said, upstream.facts, terminal.currency, upstream.text.decode)
     code = facts.membership
     membership = await backend.find_membership(code) if code is not None else None
-    return record_of(facts, number, ours, membership)
+    return record_of(facts, number, here, membership)
 
 
 def _ours(session: Session, request: _Question, presented: PresentedCard) -> tuple[Reason, str]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sip2gw.model import (
     BadgeAssignment,
     Card,
+    CardHere,
     Fee,
     LibraryWord,
     Membership,
@@ -165,16 +166,17 @@ def _until(fields: Fields, fact: Fact | None) -> tuple[date | None, Until]:
 
 
 def record_of(
-    facts: Facts, number: str, ours: PatronRecord | None, membership: Membership | None
+    facts: Facts, number: str, here: CardHere, membership: Membership | None
 ) -> PatronRecord:
     """The snapshot of the patron with card `number`: their facts with ours laid over them.
 
     What both could know is theirs where they say it. What only we can know is ours.
 
     Args:
-        ours: the patron in our store, if it knows them.
+        here: what our store says of that card.
         membership: our definition of `facts.membership`; None if we have none.
     """
+    ours = here.holder
     known = ours if ours is not None else PatronRecord(facts.id, "")
     if membership is None:
         membership = _membership(facts, known)
@@ -201,7 +203,7 @@ def record_of(
         fee_limit=known.fee_limit,
         fees=facts.fees,
         payer_for=known.payer_for,
-        door_entries=known.door_entries,
+        door_entries=(*known.door_entries, *here.listed),
         word=replace(
             facts.word,
             # That we know what they do not say.

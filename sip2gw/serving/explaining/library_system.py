@@ -154,11 +154,11 @@ class AskedForExplanation(Asking):
             self.answer += lines_of(session, answer)
         if says_nothing(answer, with_pin=False):
             return Asked(None, None, PinState.ABSENT, answer)
-        ours = await self._backend.find_by_card(number)
-        asked, record = await self._told(session, question, ours, PinState.OK, answer)
+        here = await self._backend.find_here(number)
+        asked, record = await self._told(session, question, here, PinState.OK, answer)
         if asked.card is None or asked.card.state is CardState.REPLACED:
             return replace(asked, pin=PinState.ABSENT)
-        numbers = {number, record.id, ours.id if ours is not None else number}
+        numbers = {number, record.id, here.holder.id if here.holder is not None else number}
         return await self._unless_locked(session, asked, asked.card, numbers)
 
     async def _unless_locked(

@@ -38,7 +38,9 @@ class PassJson(BarJson, _Hours):
     """A card that may enter outside the opening hours."""
 
 
-async def put_door_entry(store: Library, entry: DoorEntry, today: date, *, force: bool) -> None:
+async def put_door_entry(
+    store: Library, entry: DoorEntry, today: date, *, force: bool, alone: bool
+) -> None:
     """Put a card on a list of the store, instead of its entry there if it has one.
 
     Args:
@@ -46,9 +48,11 @@ async def put_door_entry(store: Library, entry: DoorEntry, today: date, *, force
         entry: which card, where, how long.
         today: the day at the entry's branch.
         force: put it there even if it has no effect for now.
+        alone: whether a number that nobody in the store has counts by itself, because a library
+            system knows whose it is.
 
     Raises:
-        RefusedError: nobody has the card, or the last day is past.
+        RefusedError: nobody can have the card, or the last day is past.
     """
     from sip2gw.backend.base import RefusedError
 
@@ -57,13 +61,18 @@ async def put_door_entry(store: Library, entry: DoorEntry, today: date, *, force
             f"the {entry.kind} list was left as it was: the last day {entry.valid_until} is past;"
             " give a later --until, or add it all the same with --force"
         )
-    if not force and store.unknown_cards((entry.card,)):
+    if not (force or alone) and store.unknown_cards((entry.card,)):
         raise RefusedError(
             f"the {entry.kind} list was left as it was: nobody in the store has card {entry.card},"
             " so the entry would have no effect; check the number, or add it all the same with"
             " --force"
         )
     await store.put_door_entry(entry)
+
+
+def knows_more(config: Config) -> bool:
+    """Whether a library system has patrons whom the store need not know (B72)."""
+    return config.backend.kind == "sip2"
 
 
 async def remove_door_entry(store: Library, kind: str, branch: str, card: str) -> None:

@@ -24,7 +24,13 @@ from sip2gw.cli.common import (
 from sip2gw.cli.failures import UsageError
 from sip2gw.model import EVERY_BRANCH, DoorEntry
 from sip2gw.staff.entrance import door_lists
-from sip2gw.staff.entrance.door_lists import place_of, put_door_entry, remove_door_entry, today_at
+from sip2gw.staff.entrance.door_lists import (
+    knows_more,
+    place_of,
+    put_door_entry,
+    remove_door_entry,
+    today_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,10 +135,17 @@ def _put(settings: Config, entry: DoorEntry, force: bool) -> None:
     if not entry.card.strip():
         raise UsageError("CARD is empty")
     today = today_at(settings, entry.branch, datetime.now(UTC))
+    behind = knows_more(settings)
     with opened_store(settings) as store:
-        run(put_door_entry(store, entry, today, force=force))
+        run(put_door_entry(store, entry, today, force=force, alone=behind))
+        is_alone = behind and bool(store.unknown_cards((entry.card,)))
     end = "" if entry.valid_until is None else f" until {entry.valid_until}"
     say(f"card {entry.card} is on the {entry.kind} list for {place_of(entry.branch)}{end}")
+    if is_alone:
+        say(
+            f"nobody in the store has card {entry.card}, so this counts for the number as doors"
+            " read it, and for no other card of its holder"
+        )
 
 
 @bar.command("remove")

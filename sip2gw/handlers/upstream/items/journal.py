@@ -18,7 +18,7 @@ from sip2gw.handlers.items.circulation import due_text, order_key
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
 from sip2gw.handlers.upstream.items.telling import tell
 from sip2gw.handlers.upstream.passing import in_their_manner, refuse_here
-from sip2gw.model import CardState, PatronRecord
+from sip2gw.model import CardHere, CardState
 from sip2gw.model.journal import JournalEntry, Kept
 from sip2gw.policy.access import PinState, is_barred, lists_here
 from sip2gw.policy.items.offline import Claim, usable_due
@@ -76,13 +76,14 @@ async def _obstacle(session: Session, request: Checkout) -> CirculationReason | 
         state = await identifier_of(session).judge_alone(session, number, pin)
     elif session.is_verified(number):
         state = PinState.OK
-    record = await session.services.backend.find_by_card(number)
+    here = await session.services.backend.find_here(number)
+    record = here.holder
     card = record.card(number) if record is not None else None
     return obstacle_to_lending(
         Borrower(
             number=number,
             card=card.state if card is not None else CardState.ACTIVE,
-            is_blocked=_is_blocked(session, number, record),
+            is_blocked=_is_blocked(session, number, here),
             pin_is_wrong=state in (PinState.WRONG, PinState.LOCKED),
             pin_is_right=state is PinState.OK,
             pin_required=terminal.identification.pin_required,
@@ -90,15 +91,15 @@ async def _obstacle(session: Session, request: Checkout) -> CirculationReason | 
     )
 
 
-def _is_blocked(session: Session, number: str, record: PatronRecord | None) -> bool:
+def _is_blocked(session: Session, number: str, here: CardHere) -> bool:
     """Whether our store or the configuration blocks or bars the patron."""
     terminal, today = session.terminal, session.now().date()
-    bars, cards = terminal.bars, frozenset((number,))
+    record, listed, cards = here.holder, here.listed, frozenset((number,))
     if record is not None:
-        here, _ = lists_here(record.door_entries, terminal.branch or "")
-        bars, cards = (*bars, *here), cards.union(card.number for card in record.cards)
+        listed, cards = record.door_entries, cards.union(card.number for card in record.cards)
+    bars, _ = lists_here(listed, terminal.branch or "")
     is_blocked = record is not None and bool(active_blocks(record, today))
-    return is_blocked or is_barred(bars, cards, today)
+    return is_blocked or is_barred((*terminal.bars, *bars), cards, today)
 
 
 def _due(session: Session, request: Journalled) -> datetime | None:

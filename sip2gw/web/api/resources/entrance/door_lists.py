@@ -15,6 +15,7 @@ from sip2gw.staff.entrance import door_lists
 from sip2gw.staff.entrance.door_lists import (
     BarJson,
     PassJson,
+    knows_more,
     put_door_entry,
     remove_door_entry,
     today_at,
@@ -185,7 +186,8 @@ def _word_of(branch: str | None) -> str:
 
 def _put(asked: Asked, entry: DoorEntry, *, force: bool) -> None:
     today = today_at(asked.config, entry.branch, asked.now)
-    asked.run(put_door_entry(asked.store, entry, today, force=force))
+    alone = knows_more(asked.config)
+    asked.run(put_door_entry(asked.store, entry, today, force=force, alone=alone))
 
 
 @resources.delete("/door/bars/{card}", "door bar remove", status=204)
