@@ -56,7 +56,7 @@ class Verdict(Discreet, Struct):
     right: bool | None
     """None: it was not said."""
     patron_id: Hidden[str] = ""
-    """AA of the answer; empty without one."""
+    """Whom the answer is about; empty if it does not say."""
     answer: Hidden[Any] = None
     by_deed: bool = False
     """Whether only a yes or a no to what was asked besides tells of it."""
@@ -74,6 +74,8 @@ class LibraryGuess(Discreet, Struct):
     now: datetime
     store_away: bool = False
     """Memory alone counts it (B40)."""
+    may_admit: bool = False
+    """Whether it is presented at a door that admits in an emergency (B40)."""
 
 
 Ask = Callable[[], Awaitable[Verdict]]
@@ -201,10 +203,15 @@ class LibraryPins:
         """A door without its library system knows what was judged here last (B40)."""
         if verdict is not None and verdict.by_deed:
             return
+        guess = counted.guess
         for number in counted.numbers:
             self._admissions.note_pin(number, right=state is _OK)
             if state is _WRONG:
-                self._emergency.note(number, counted.guess.pin, right=False)
+                self._emergency.note_wrong(number, guess.pin)
+        # Without an answer it was this memory itself that found it right.
+        if verdict is not None and verdict.right and verdict.answer is not None:
+            patron_id = verdict.patron_id or guess.number
+            self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess

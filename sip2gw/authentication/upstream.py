@@ -16,19 +16,18 @@ from sip2gw.authentication.asking import (
     LibraryAnswer,
     Question,
     library_behind,
-    question_of,
     told_nothing,
 )
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
-from sip2gw.authentication.snapshots import snapshot_anew
+from sip2gw.authentication.snapshots import id_in, snapshot_anew
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.foundation.eager import Cancellable
 from sip2gw.handlers.base import Asked, Send, Session
-from sip2gw.model import Card, PatronRecord
+from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
 from sip2gw.policy.upstream.passing import password_word
@@ -121,7 +120,8 @@ class UpstreamIdentifier(Asking):
             question = (terminal.name, presented) if terminal.is_door and not twice else None
         if pin:
             known_as = ours.id if ours is not None else None
-            guess = LibraryGuess(number, known_as, pin, terminal.name, now)
+            may_admit = terminal.is_door and terminal.door.emergency_max_age is not None
+            guess = LibraryGuess(number, known_as, pin, terminal.name, now, may_admit=may_admit)
             ask = partial(self._answer, session, request, question)
             recall = partial(self._recall, session, question) if question is not None else None
             state, verdict = await self._pins.judge(guess, ask, recall)
@@ -144,17 +144,6 @@ class UpstreamIdentifier(Asking):
         elif pin:
             await self._hold_back(session, began_s)
         return asked
-
-    async def identify(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PatronRecord | None, Card | None, PinState]:
-        """The same as everywhere; an emergency door remembers a PIN that was right (B40)."""
-        asked = await self.ask(session, question_of(session, number, pin), twice=False)
-        if asked.pin is _OK and asked.record is not None:
-            terminal = session.terminal
-            if terminal.is_door and terminal.door.emergency_max_age is not None and pin:
-                self._emergency.note(asked.record.id, pin, right=True)
-        return asked.record, asked.card, asked.pin
 
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
@@ -302,7 +291,7 @@ class UpstreamIdentifier(Asking):
             self._note_card(request.patron_identifier, is_known=is_known)
         # What they say of the PIN.
         right = True if pin_is_right(answer) else False if says_nothing(answer) else None
-        verdict = Verdict(right, answer.patron_identifier.strip(), answer)
+        verdict = Verdict(right, id_in(answer, request.patron_identifier, manner), answer)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s
             now_s = session.services.clock.monotonic()

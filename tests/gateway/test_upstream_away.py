@@ -5,6 +5,7 @@ digits of the card as PIN.
 """
 
 import asyncio
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -34,12 +35,12 @@ ANNA = {"kind": "patron", "id": "1001", "name": "Anna Peeters", "badges": ["ONBE
 BERT = {"kind": "patron", "id": "1005", "name": "Bert Maes", "badges": ["ONBE"]}
 
 
-def told(heard, patron=None, item=None):
-    """What the library system says; CQ tells whether the PIN is right."""
+def told(heard, patron=None, item=None, *, pin=None):
+    """What the library system says; CQ tells whether the PIN is right: `pin`, if it was changed."""
     body = right_answer(heard, patron, item)
     if heard.code in (b"23", b"63"):
         body += b"PB19800101|"
-        if heard.value(b"AD") != heard.value(b"AA")[-4:]:
+        if heard.value(b"AD") != (pin or heard.value(b"AA")[-4:]):
             body = body.replace(b"CQY", b"CQN")
     return body
 
@@ -54,10 +55,14 @@ class Scene:
         """The door lets somebody in, and has hashed the PIN when this returns."""
         door = await self.gateway.terminal("door-1")
         assert (await door.ask(ask_23(card, card[-4:]))).startswith(ADMITTED)
+        await self.hashed()
+        return door
+
+    async def hashed(self):
+        """All PINs that waited are hashed."""
         working = self.gateway.app._pins._emergency.working
         if working is not None:
             await working
-        return door
 
     async def leave(self):
         """The library system is gone, the gateway has noticed, and no passage goes on."""
@@ -113,6 +118,17 @@ async def test_a_door_admits_whom_it_admitted_with_that_pin_and_nobody_else(scen
     assert AWAY in await door.ask(ask_23("1002", "1002"))
     assert await scene.decided() == ("system", "normal")
     assert scene.gateway.metrics.access_decisions["MAIN", "refused", "wrong_pin", "emergency"] == 1
+
+
+@pytest.mark.parametrize("ask", [ask_23, ask_63])
+async def test_a_new_pin_that_a_kiosk_saw_opens_the_door_and_the_old_one_does_not_c110(scene, ask):
+    door, kiosk = await scene.admit(), await scene.gateway.terminal("kiosk-1")
+    scene.library.answer = partial(told, pin=b"8642")
+    assert "CQY" in await kiosk.ask(ask("1001", "8642"))
+    await scene.hashed()
+    await scene.leave()
+    assert (await door.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+    assert (await door.ask(ask_23("1001", "8642"))).startswith(ADMITTED)
 
 
 async def bar(store):
