@@ -29,7 +29,7 @@ from sip2gw.foundation.eager import Cancellable
 from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import pin_is_right, says_nothing
+from sip2gw.policy.upstream.facts import completed, pin_is_right, says_nothing
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
@@ -134,7 +134,10 @@ class UpstreamIdentifier(Asking):
             asked, record = await self._told(session, request, ours, state, answer)
             if state is _ABSENT:  # else judging the PIN has taught it
                 self._pins.learn(number, record.id)
-            self._admissions.see(record)
+            admitted = self._admissions.known(record.id)
+            if admitted is not None:
+                # An admission brings facts of its own, so none is older than the last one (B40).
+                self._admissions.see(completed(record, admitted.record))
         else:
             asked = self._told_nothing(session, number, ours, state, answer)
         if state is _OK:

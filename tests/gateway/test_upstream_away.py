@@ -131,6 +131,34 @@ async def test_a_new_pin_that_a_kiosk_saw_opens_the_door_and_the_old_one_does_no
     assert (await door.ask(ask_23("1001", "8642"))).startswith(ADMITTED)
 
 
+def told_little(heard, patron=None, item=None, *, flags=b"", more=b""):
+    """Their 24 has no birth date, and says only what it must."""
+    body = told(heard, patron, item)
+    if heard.code == b"23":
+        body = body.replace(b"PB19800101|", more)
+        body = body[:2] + flags.ljust(14) + body[16:]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("says", "decided"),
+    [
+        ({}, ("granted", "emergency")),
+        ({"flags": b"Y"}, ("blocked", "emergency")),
+        ({"more": b"PB20200101|"}, ("under_age", "emergency")),
+    ],
+)
+async def test_a_24_at_a_kiosk_hides_nothing_that_the_64_said_b40(scene, says, decided):
+    """What it does say counts."""
+    door, kiosk = await scene.admit(), await scene.gateway.terminal("kiosk-1")
+    scene.library.answer = partial(told_little, **says)
+    for _ in range(2):
+        assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+    await scene.leave()
+    await door.ask(ask_23("1001", "1001"))
+    assert await scene.decided() == decided
+
+
 async def bar(store):
     await store.put_door_entry(DoorEntry("bar", "MAIN", "1001"))
 
