@@ -120,7 +120,7 @@ class UpstreamIdentifier(Asking):
             question = (terminal.name, presented) if terminal.is_door and not twice else None
         if pin:
             known_as = ours.id if ours is not None else None
-            may_admit = terminal.is_door and terminal.door.emergency_max_age is not None
+            may_admit = terminal.door.emergency_max_age is not None
             guess = LibraryGuess(number, known_as, pin, terminal.name, now, may_admit=may_admit)
             ask = partial(self._answer, session, request, question)
             recall = partial(self._recall, session, question) if question is not None else None

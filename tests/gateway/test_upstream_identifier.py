@@ -690,6 +690,8 @@ async def test_a_pin_that_is_right_no_more_is_refused_before_the_other_is_hashed
     door.library.pins["91"] = "5678"
     await door.guess("91", "5678")
     assert await away(door, session, record, "91", "1234") is WRONG
+    for _ in range(3):
+        await asyncio.sleep(0)
     assert hashes.await_count == 0
     door.identifier._emergency.working.cancel()
 
@@ -763,6 +765,23 @@ async def test_what_this_memory_itself_found_right_is_no_news(door, monkeypatch)
     assert await away(door, session, record, "91", "1234") is OK
     await hashed(door)
     assert door.services.admissions.pin_hash("91") is None
+
+
+async def test_a_number_that_cannot_be_read_names_nobody_else(door):
+    door.library.holders["91"] = "9é"
+    session = door.session("door-1", text=text_encoding("ascii"))
+    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    door.services.admissions.remember("door-1", "91", record, 0)
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is OK
+
+
+async def test_another_pin_takes_its_place_whichever_card_it_was_presented_with_c151(door):
+    door.library.holders["91"], door.library.pins["91"] = "1001", "5678"
+    session, record = await admit(door, "1001", "4321")
+    await door.guess("91", "5678")
+    await hashed(door)
+    assert await away(door, session, record, "1001", "5678") is OK
 
 
 async def test_another_pin_of_whoever_has_the_card_now_is_theirs_alone_c151(door):
