@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -19,65 +20,92 @@ WAITING_MAX = 200
 """PINs that wait to be hashed; more are not remembered, which costs an entry in an emergency."""
 
 
-class _Seen(Discreet, Struct, frozen=True):
-    patron_id: Hidden[str]
+class _Waiting(Discreet, Struct, frozen=True):
+    """A right PIN that is to be hashed."""
+
     pin: Hidden[str]
-    right: bool
+    digest: Hidden[bytes]
     due_s: float
 
 
 class EmergencyPins:
     """Slow hashes of the PINs of admitted patrons, made one after the other in the background.
 
-    A right PIN replaces what was remembered. One that was remembered and is wrong now was changed:
-    it is forgotten. Between these the order is that of the answers.
+    What the library system says of a PIN counts at once (C110): one that it denies, or that is not
+    the right one any more, is forgotten. A keyed digest tells whether it is the one that is
+    remembered, so only a PIN that is news is hashed.
     """
 
     def __init__(self, verifier: SlowVerifier, secret: bytes, admissions: Admissions) -> None:
         self._verifier = verifier
         self._secret = secret
         self._admissions = admissions
-        self._waiting: deque[_Seen] = deque()
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        """By patron; it takes the place of what is remembered of them."""
         self.working: asyncio.Task[None] | None = None
 
-    def note(self, patron_id: str, pin: str, *, right: bool) -> None:
-        """`pin` was found right at a door in front of an emergency, or wrong anywhere."""
-        if not right and self._admissions.pin_hash(patron_id) is None and not self._waiting:
+    def note_right(self, patron_id: str, pin: str, *, may_admit: bool) -> None:
+        """The library system has found `pin` right.
+
+        Args:
+            patron_id: whose it is.
+            pin: as it was presented.
+            may_admit: whether it was at a door that admits in an emergency; elsewhere only the PIN
+                of somebody who was admitted matters.
+        """
+        if not (may_admit or self._admissions.knows(patron_id)):
             return
+        digest = self._verifier.digest("emergency", patron_id, pin)
+        if digest == self._remembered(patron_id):
+            return
+        self._forget(patron_id)
         if len(self._waiting) >= WAITING_MAX:
-            if not right:
-                self._admissions.keep_hash(patron_id, None)  # it may be the one that was changed
             return
         due_s = self._verifier.monotonic() + HASH_AFTER_S
-        self._waiting.append(_Seen(patron_id, pin, right, due_s))
+        self._waiting[patron_id] = _Waiting(pin, digest, due_s)
         if self.working is None:
             self.working = asyncio.get_running_loop().create_task(self._work())
+
+    def note_wrong(self, patron_id: str, pin: str) -> None:
+        """`pin` was wrong: if it is the one that is remembered, it was changed."""
+        remembered = self._remembered(patron_id)
+        if remembered == self._verifier.digest("emergency", patron_id, pin):
+            self._forget(patron_id)
+
+    def _remembered(self, patron_id: str) -> bytes | None:
+        """The digest of the PIN that was right last."""
+        waiting = self._waiting.get(patron_id)
+        return waiting.digest if waiting is not None else self._admissions.pin_digest(patron_id)
+
+    def _forget(self, patron_id: str) -> None:
+        self._waiting.pop(patron_id, None)
+        self._admissions.forget_pin(patron_id)
 
     async def _work(self) -> None:
         try:
             while self._waiting:
-                await asyncio.sleep(self._waiting[0].due_s - self._verifier.monotonic())
-                seen = self._waiting.popleft()
-                try:
-                    await self._take_in(seen)
-                except BackendError:  # too much is being hashed already
-                    self._admissions.keep_hash(seen.patron_id, None)
+                patron_id, waiting = next(iter(self._waiting.items()))
+                await asyncio.sleep(waiting.due_s - self._verifier.monotonic())
+                pin_hash = await self._hash(patron_id, waiting.pin)
+                if self._waiting.get(patron_id) is not waiting:
+                    continue  # it was changed meanwhile
+                del self._waiting[patron_id]
+                if pin_hash is not None:
+                    self._admissions.keep_pin(patron_id, pin_hash, waiting.digest)
         finally:
             self.working = None
 
-    async def _take_in(self, seen: _Seen) -> None:
-        if not self._admissions.knows(seen.patron_id):
-            return
-        matches = await self.matches(seen.patron_id, seen.pin, first=False)
-        if seen.right and not matches:
-            secret, pin = self._secret, seen.pin
-            pin_hash = await self._verifier.run(lambda: hash_pin(secret, pin))
-            self._verifier.remember(self._verifier.digest(seen.patron_id, pin, pin_hash))
-            self._admissions.keep_hash(seen.patron_id, pin_hash)
-        elif matches and not seen.right:
-            self._admissions.keep_hash(seen.patron_id, None)
+    async def _hash(self, patron_id: str, pin: str) -> str | None:
+        """A slow hash of the PIN; None if nobody was admitted, or too much is being hashed."""
+        secret, pin_hash = self._secret, None
+        if self._admissions.knows(patron_id):
+            with suppress(BackendError):
+                pin_hash = await self._verifier.run(lambda: hash_pin(secret, pin))
+        if pin_hash is not None:
+            self._verifier.remember(self._verifier.digest(patron_id, pin, pin_hash))
+        return pin_hash
 
-    async def matches(self, patron_id: str, pin: str, *, first: bool = True) -> bool:
+    async def matches(self, patron_id: str, pin: str) -> bool:
         """Whether `pin` was right when the library system was asked last.
 
         Raises:
@@ -90,7 +118,7 @@ class EmergencyPins:
         if self._verifier.is_remembered(digest):
             return True
         secret = self._secret
-        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin), first=first)
+        matches = await self._verifier.run(lambda: verify_pin(secret, pin_hash, pin), first=True)
         if matches:
             self._verifier.remember(digest)
         return matches

@@ -60,7 +60,7 @@ class Verdict(Discreet, Struct):
     right: bool | None
     """None: it was not said."""
     patron_id: Hidden[str] = ""
-    """AA of the answer; empty without one."""
+    """Whom the answer is about; empty if it does not say."""
     answer: Hidden[Any] = None
     by_deed: bool = False
     """Whether only a yes or a no to what was asked besides tells of it."""
@@ -82,6 +82,8 @@ class LibraryGuess(Discreet, Struct):
     """Memory alone counts it (B40)."""
     deed: str = ""
     """What is asked besides, as `deed_of` names it; empty where the PIN alone is judged."""
+    may_admit: bool = False
+    """Whether it is presented at a door that admits in an emergency (B40)."""
 
 
 Ask = Callable[[], Awaitable[Verdict]]
@@ -221,10 +223,15 @@ class LibraryPins:
         """A door without its library system knows what was judged here last (B40)."""
         if verdict is not None and verdict.by_deed:
             return
+        guess = counted.guess
         for number in counted.numbers:
             self._admissions.note_pin(number, right=state is _OK)
             if state is _WRONG:
-                self._emergency.note(number, counted.guess.pin, right=False)
+                self._emergency.note_wrong(number, guess.pin)
+        # Without an answer it was this memory itself that found it right.
+        if verdict is not None and verdict.right and verdict.answer is not None:
+            patron_id = verdict.patron_id or guess.number
+            self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess

@@ -15,22 +15,21 @@ from sip2gw.authentication.asking import (
     Asking,
     LibraryAnswer,
     Question,
-    question_of,
     told_nothing,
 )
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
-from sip2gw.authentication.snapshots import snapshot_anew
+from sip2gw.authentication.snapshots import id_in, snapshot_anew
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.foundation.eager import Cancellable
 from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import library_of
-from sip2gw.model import Card, CardHere, PatronRecord
+from sip2gw.model import CardHere, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import deny_doubtful, pin_word, says_nothing
+from sip2gw.policy.upstream.facts import completed, deny_doubtful, pin_word, says_nothing
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
@@ -124,7 +123,15 @@ class UpstreamIdentifier(Asking):
         if pin:
             known_as = ours.id if ours is not None else None
             account = library_of(session)[1].account
-            guess = LibraryGuess(number, known_as, pin, terminal.name, now, account)
+            guess = LibraryGuess(
+                number,
+                known_as,
+                pin,
+                terminal.name,
+                now,
+                account,
+                may_admit=terminal.door.emergency_max_age is not None,
+            )
             ask = partial(self._answer, session, request, question)
             recall = partial(self._recall, session, question) if question is not None else None
             state, verdict = await self._pins.judge(guess, ask, recall)
@@ -137,7 +144,10 @@ class UpstreamIdentifier(Asking):
             asked, record = await self._told(session, request, here, state, answer)
             if state is _ABSENT:  # else judging the PIN has taught it
                 self._pins.learn(number, record.id)
-            self._admissions.see(record)
+            admitted = self._admissions.known(record.id)
+            if admitted is not None:
+                # An admission brings facts of its own, so none is older than the last one (B40).
+                self._admissions.see(completed(record, admitted.record))
         else:
             asked = self._told_nothing(session, number, here, state, answer)
         if state is _OK:
@@ -146,17 +156,6 @@ class UpstreamIdentifier(Asking):
         elif pin:
             await self._hold_back(session, began_s)
         return asked
-
-    async def identify(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PatronRecord | None, Card | None, PinState]:
-        """The same as everywhere; an emergency door remembers a PIN that was right (B40)."""
-        asked = await self.ask(session, question_of(session, number, pin), twice=False)
-        if asked.pin is _OK and asked.record is not None:
-            terminal = session.terminal
-            if terminal.is_door and terminal.door.emergency_max_age is not None and pin:
-                self._emergency.note(asked.record.id, pin, right=True)
-        return asked.record, asked.card, asked.pin
 
     async def verify_without_store(
         self, session: Session, record: PatronRecord, number: str, pin: str | None
@@ -319,7 +318,7 @@ class UpstreamIdentifier(Asking):
         right = pin_word(answer, says_cq=kind in self._says_cq)
         if right and up.patron_password:
             self._says_cq.add(kind)
-        verdict = Verdict(right, answer.patron_identifier.strip(), answer)
+        verdict = Verdict(right, id_in(answer, request.patron_identifier, manner), answer)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s
             now_s = session.services.clock.monotonic()

@@ -114,6 +114,8 @@ class AdmittedPatron(Discreet, Struct, Generic[R]):
     """With whatever card, since the last right one (C99)."""
     pin_hash: Hidden[str | None] = None
     """A slow hash of the PIN that a library system found right last; our store has its own."""
+    pin_digest: Hidden[bytes | None] = None
+    """A keyed digest of the same PIN, which tells at once whether another one is it."""
     seen_s: float = 0.0
     """When `record` was seen; monotonic. Counts where several workers tell each other."""
 
@@ -177,15 +179,26 @@ class AdmissionsOf(Generic[R]):
         return self._patrons.get(patron_id)
 
     def pin_hash(self, patron_id: str) -> str | None:
-        """The hash that `keep_hash` was told last."""
+        """The slow hash of the PIN that is kept."""
         admitted = self._patrons.get(patron_id)
         return admitted.pin_hash if admitted is not None else None
 
-    def keep_hash(self, patron_id: str, pin_hash: str | None) -> None:
-        """Remember the PIN of an admitted patron by its slow hash; None forgets it (B40)."""
+    def pin_digest(self, patron_id: str) -> bytes | None:
+        """The keyed digest of the PIN that is kept."""
+        admitted = self._patrons.get(patron_id)
+        return admitted.pin_digest if admitted is not None else None
+
+    def keep_pin(self, patron_id: str, pin_hash: str, digest: bytes) -> None:
+        """Remember the PIN of an admitted patron by its slow hash and a keyed digest (B40)."""
         admitted = self._patrons.get(patron_id)
         if admitted is not None:
-            admitted.pin_hash = pin_hash
+            admitted.pin_hash, admitted.pin_digest = pin_hash, digest
+
+    def forget_pin(self, patron_id: str) -> None:
+        """The PIN that is kept is right no more (C110)."""
+        admitted = self._patrons.get(patron_id)
+        if admitted is not None:
+            admitted.pin_hash = admitted.pin_digest = None
 
     def recall(self, terminal: str, card: str, now_s: float, max_age_s: float) -> R | None:
         """The holder of `card`, if it was admitted at `terminal` within `max_age_s` seconds."""

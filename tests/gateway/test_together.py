@@ -6,13 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from answers_of_systems import DECODE, information
 from harness import HANGS_S, NOON
+from msgspec.structs import replace
 from together import World, at_once
 
 from sip2gw.authentication.guesses import Guesses, PinRules
 from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.foundation.link import MESSAGE_BYTES_MAX
-from sip2gw.model import Block, BlockType, Card, FailedPins, PatronRecord
+from sip2gw.model import Block, BlockType, Card, CardHere, FailedPins, LibraryWord, PatronRecord
+from sip2gw.policy.reasons import NO_FLAGS
+from sip2gw.policy.upstream.facts import read_facts, record_of
+from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.shared.callers import JUDGED_AT_ONCE_MAX
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Lead
 from sip2gw.shared.pin_guesses import TerminalLimit
@@ -1135,6 +1140,19 @@ class TestNewWorker:
         world.more().die()
         await world.quiet()
         assert not world.together._tasks
+
+
+def test_what_a_library_system_said_is_the_same_at_every_worker():
+    """An emergency makes the snapshot anew of it (B77)."""
+    rules = FactRules(birth_date=Fact("PB"), badges=Fact("GL"), fees="av_evergreen")
+    fields = b'AA1001|AEAnna|PB19800501|GLONBE|BV3.50|AV7 $3.50 "FINE" late|AFHello|'
+    facts = read_facts(information(fields, b"Y"), rules, "EUR", DECODE)
+    assert facts.fees
+    assert facts.lines
+    record = record_of(facts, "1001", CardHere(ANNA), None)
+    assert sealing.unseal(sealing.seal(record)) == record
+    apart = replace(record, word=LibraryWord(NO_FLAGS))
+    assert sealing.unseal(sealing.seal(apart)) == apart
 
 
 def test_nothing_personal_shows():

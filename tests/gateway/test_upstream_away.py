@@ -6,6 +6,7 @@ digits of the card as PIN.
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -35,12 +36,12 @@ ANNA = {"kind": "patron", "id": "1001", "name": "Anna Peeters", "badges": ["ONBE
 BERT = {"kind": "patron", "id": "1005", "name": "Bert Maes", "badges": ["ONBE"]}
 
 
-def told(heard, patron=None, item=None):
-    """What the library system says; CQ tells whether the PIN is right."""
+def told(heard, patron=None, item=None, *, pin=None):
+    """What the library system says; CQ tells whether the PIN is right: `pin`, if it was changed."""
     body = right_answer(heard, patron, item)
     if heard.code in (b"23", b"63"):
         body += b"PB19800101|"
-        if heard.value(b"AD") != heard.value(b"AA")[-4:]:
+        if heard.value(b"AD") != (pin or heard.value(b"AA")[-4:]):
             body = body.replace(b"CQY", b"CQN")
     return body
 
@@ -55,10 +56,14 @@ class Scene:
         """The door lets somebody in, and has hashed the PIN when this returns."""
         door = await self.gateway.terminal("door-1")
         assert (await door.ask(ask_23(card, card[-4:]))).startswith(ADMITTED)
+        await self.hashed()
+        return door
+
+    async def hashed(self):
+        """All PINs that waited are hashed."""
         working = self.gateway.app._pins._emergency.working
         if working is not None:
             await working
-        return door
 
     async def leave(self):
         """The library system is gone, the gateway has noticed, and no passage goes on."""
@@ -129,6 +134,45 @@ async def test_a_door_admits_whom_it_admitted_with_that_pin_and_nobody_else(scen
     assert AWAY in await door.ask(ask_23("1002", "1002"))
     assert await scene.decided() == ("system", "normal")
     assert scene.gateway.metrics.access_decisions["MAIN", "refused", "wrong_pin", "emergency"] == 1
+
+
+@pytest.mark.parametrize("ask", [ask_23, ask_63])
+async def test_a_new_pin_that_a_kiosk_saw_opens_the_door_and_the_old_one_does_not_c110(scene, ask):
+    door, kiosk = await scene.admit(), await scene.gateway.terminal("kiosk-1")
+    scene.library.answer = partial(told, pin=b"8642")
+    assert "CQY" in await kiosk.ask(ask("1001", "8642"))
+    await scene.hashed()
+    await scene.leave()
+    assert (await door.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+    assert (await door.ask(ask_23("1001", "8642"))).startswith(ADMITTED)
+
+
+def told_little(heard, patron=None, item=None, *, flags=b"", more=b""):
+    """Their 24 has no birth date, and says only what it must."""
+    body = told(heard, patron, item)
+    if heard.code == b"23":
+        body = body.replace(b"PB19800101|", more)
+        body = body[:2] + flags.ljust(14) + body[16:]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("says", "decided"),
+    [
+        ({}, ("granted", "emergency")),
+        ({"flags": b"Y"}, ("blocked", "emergency")),
+        ({"more": b"PB20200101|"}, ("under_age", "emergency")),
+    ],
+)
+async def test_a_24_at_a_kiosk_hides_nothing_that_the_64_said_b40(scene, says, decided):
+    """What it does say counts."""
+    door, kiosk = await scene.admit(), await scene.gateway.terminal("kiosk-1")
+    scene.library.answer = partial(told_little, **says)
+    for _ in range(2):
+        assert "CQY" in await kiosk.ask(ask_23("1001", "1001"))
+    await scene.leave()
+    await door.ask(ask_23("1001", "1001"))
+    assert await scene.decided() == decided
 
 
 async def bar(store):

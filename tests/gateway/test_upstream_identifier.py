@@ -21,6 +21,7 @@ from sip2gw.model.badges import Deed
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.encoding import text_encoding
+from sip2gw.protocol.messages import HoldResponse
 from sip2gw.staff.members.patrons import unblock
 
 OK, WRONG, LOCKED, ABSENT = PinState.OK, PinState.WRONG, PinState.LOCKED, PinState.ABSENT
@@ -739,12 +740,15 @@ async def test_a_pin_that_was_right_at_an_admission_is_right_without_the_library
     assert door.services.admissions.pin_hash("91") == pin_hash
 
 
-async def test_who_was_not_admitted_has_no_hash(door):
+async def test_who_was_not_admitted_has_no_hash(door, monkeypatch):
+    hashes = AsyncMock()
+    monkeypatch.setattr(door.verifier, "run", hashes)
     session = door.session("door-1")
     record, _, _ = await door.identifier.identify(session, "91", "1234")
     await hashed(door)
     assert door.services.admissions.pin_hash("91") is None
     assert await away(door, session, record, "91", "1234") is WRONG
+    assert hashes.await_count == 0
 
 
 async def test_a_door_that_knows_no_emergency_hashes_nothing(there):
@@ -764,6 +768,167 @@ async def test_a_pin_that_was_changed_is_right_no_more(door):
     session, record = await admit(door, "91", "5678")
     assert await away(door, session, record, "91", "5678") is OK
     assert await away(door, session, record, "91", "1234") is WRONG
+
+
+async def test_a_pin_that_was_wrong_once_is_remembered_again_when_it_is_right_again(door):
+    session, record = await admit(door, "91", "1234")
+    for pin in ("5678", "1234"):
+        door.library.pins["91"] = pin
+        await door.guess("91", "1234")
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is OK
+
+
+async def ask_at_a_kiosk(there, number, pin):
+    assert await there.guess(number, pin) is OK
+
+
+async def hold_at_a_kiosk(there, number, pin):
+    """They say CQY, so it is no mere deed (C155)."""
+
+    async def send():
+        return HoldResponse(ok=True, extra_fields=[("CQ", b"Y")])
+
+    assert await there.identifier.judge(there.session(), number, pin, send) is not None
+
+
+@pytest.mark.parametrize("learn", [ask_at_a_kiosk, hold_at_a_kiosk])
+async def test_another_pin_that_is_right_at_any_terminal_takes_its_place_c110(door, learn):
+    session, record = await admit(door, "91", "1234")
+    door.library.pins["91"] = "5678"
+    await learn(door, "91", "5678")
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is WRONG
+    assert await away(door, session, record, "91", "5678") is OK
+
+
+async def test_a_deed_that_was_done_says_nothing_of_the_pin_that_is_remembered(door):
+    session, record = await admit(door, "91", "1234")
+
+    async def send():
+        return HoldResponse(ok=True)
+
+    await door.identifier.judge(door.session(), "91", "5678", send)
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is OK
+
+
+async def test_a_pin_that_is_right_no_more_is_refused_before_the_other_is_hashed_c110(
+    door, monkeypatch
+):
+    session, record = await admit(door, "91", "1234")
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 60)
+    hashes = AsyncMock()
+    monkeypatch.setattr(door.verifier, "run", hashes)
+    door.library.pins["91"] = "5678"
+    await door.guess("91", "5678")
+    assert await away(door, session, record, "91", "1234") is WRONG
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert hashes.await_count == 0
+    door.identifier._emergency.working.cancel()
+
+
+async def test_a_pin_that_is_changed_back_before_it_is_hashed_is_the_one_that_counts(door):
+    session, record = await admit(door, "91", "1234")
+    working = []
+    for pin in ("5678", "1234"):
+        door.library.pins["91"] = pin
+        await door.guess("91", pin)
+        working.append(door.identifier._emergency.working)
+    assert working[0] is working[1]  # one after the other is hashed
+    await hashed(door)
+    assert await away(door, session, record, "91", "5678") is WRONG
+    assert await away(door, session, record, "91", "1234") is OK
+
+
+async def test_a_pin_that_turns_out_wrong_while_it_is_hashed_is_not_remembered(door, monkeypatch):
+    run = door.verifier.run
+
+    async def changed_meanwhile(work, *, first=False):
+        door.library.pins["91"] = "5678"
+        await door.guess("91", "1234")
+        return await run(work, first=first)
+
+    monkeypatch.setattr(door.verifier, "run", changed_meanwhile)
+    await admit(door, "91", "1234")
+    assert door.services.admissions.pin_hash("91") is None
+
+
+async def test_a_repeated_answer_at_a_door_is_no_news_of_the_pin_c110(door):
+    """C122: what is answered again is older than what a kiosk has learnt since."""
+    session, record = await admit(door, "91", "1234")
+    door.library.pins["91"] = "5678"
+    await door.guess("91", "5678")
+    await admit(door, "91", "1234")
+    assert await away(door, session, record, "91", "1234") is WRONG
+    assert await away(door, session, record, "91", "5678") is OK
+
+
+async def test_only_a_pin_that_is_news_is_hashed(door, monkeypatch):
+    """Kiosks ask often, and hashing is slow."""
+    session, record = await admit(door, "91", "1234")
+    hashes = AsyncMock(wraps=door.verifier.run)
+    monkeypatch.setattr(door.verifier, "run", hashes)
+    assert await away(door, session, record, "91", "1234") is OK  # found right by this very memory
+    for number, pin in (("91", "1234"), ("91", "0000"), ("92", "9999")):
+        await door.guess(number, pin)
+    await admit(door, "91", "1234")
+    await hashed(door)
+    assert hashes.await_count == 0
+    assert await away(door, session, record, "91", "0000") is WRONG
+    assert [call.kwargs for call in hashes.await_args_list] == [{"first": True}]
+    hashes.reset_mock()
+    door.library.pins["91"] = "5678"
+    for _ in range(3):
+        await door.guess("91", "5678")
+    await hashed(door)
+    assert hashes.await_count == 1
+
+
+async def test_what_this_memory_itself_found_right_is_no_news(door, monkeypatch):
+    """The PIN may be changed while it is compared."""
+    session, record = await admit(door, "91", "1234")
+
+    async def matches(patron_id, pin):
+        door.services.admissions.forget_pin(patron_id)
+        return True
+
+    monkeypatch.setattr(door.identifier._emergency, "matches", matches)
+    assert await away(door, session, record, "91", "1234") is OK
+    await hashed(door)
+    assert door.services.admissions.pin_hash("91") is None
+
+
+async def test_a_number_that_cannot_be_read_names_nobody_else(door):
+    door.library.holders["91"] = "9é"
+    session = door.session("door-1", text=text_encoding("ascii"))
+    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    door.services.admissions.remember("door-1", "91", record, 0)
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is OK
+
+
+async def test_another_pin_takes_its_place_whichever_card_it_was_presented_with_c151(door):
+    door.library.holders["91"], door.library.pins["91"] = "1001", "5678"
+    session, record = await admit(door, "1001", "4321")
+    await door.guess("91", "5678")
+    await hashed(door)
+    assert await away(door, session, record, "1001", "5678") is OK
+
+
+async def test_another_pin_of_whoever_has_the_card_now_is_theirs_alone_c151(door):
+    """91 was a card of 1001, and is one of 1002: the PIN of 1002 opens nothing as 1001."""
+    door.library.pins.update({"1001": "4321", "91": "4321"})
+    door.library.holders["91"] = "1001"
+    _, record = await admit(door, "1001", "4321")
+    await door.guess("91", "4321")
+    door.library.holders["91"], door.library.pins["91"] = "1002", "5678"
+    await door.guess("91", "5678")
+    await hashed(door)
+    session = door.session("door-1")
+    assert await away(door, session, record, "1001", "5678") is WRONG
+    assert await away(door, session, record, "1001", "4321") is OK
 
 
 async def test_five_wrong_pins_and_the_right_one_is_locked(door):
@@ -804,31 +969,20 @@ async def test_threads_that_are_too_busy_hash_nothing_and_the_next_is_hashed(doo
     await admit(door, "91", "1234")
     assert door.services.admissions.pin_hash("91") is None
     busy = False
+    door.gateway.clock.advance(60)  # else it is the same question (C122)
     await admit(door, "91", "1234")
     assert door.services.admissions.pin_hash("91") is not None
-
-
-async def test_a_wrong_pin_that_cannot_be_compared_may_be_the_one_that_was_changed(
-    door, monkeypatch
-):
-    async def busy(work, *, first=False):
-        raise BackendTimeoutError("too many verifications are waiting")
-
-    await admit(door, "91", "1234")
-    monkeypatch.setattr(door.verifier, "run", busy)
-    await door.guess("91", "0000")
-    await hashed(door)
-    assert door.services.admissions.pin_hash("91") is None
 
 
 async def test_too_many_that_wait_are_not_hashed(door, monkeypatch):
     await admit(door, "91", "1234")
     monkeypatch.setattr(emergency, "WAITING_MAX", 0)
     pins = door.identifier._emergency
-    pins.note("92", "9999", right=True)
+    pins.note_right("92", "9999", may_admit=True)
     assert pins.working is None
-    pins.note("91", "1234", right=False)
-    assert door.services.admissions.pin_hash("91") is None
+    pins.note_right("91", "5678", may_admit=False)
+    assert pins.working is None
+    assert door.services.admissions.pin_hash("91") is None  # it is right no more
 
 
 async def test_who_was_admitted_nowhere_and_what_only_our_store_said_is_not_made_anew(door):

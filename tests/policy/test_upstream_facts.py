@@ -27,6 +27,7 @@ from sip2gw.model import (
     Until,
 )
 from sip2gw.policy.upstream.facts import (
+    completed,
     deny_doubtful,
     is_numbered_here,
     pin_is_right,
@@ -221,7 +222,7 @@ def test_a_fact_in_a_field_that_is_no_text_is_unknown():
 def test_a_24_says_the_same_in_fields_that_it_does_not_declare():
     said = b"AA1|AEAnna|BLY|PB19800501|PCADULT|GLONBE|BV1.00|BEanna@example.org|BHUSD|"
     rules = replace(KOHA, badges=Fact("GL"))
-    assert read(said, rules, status) == read(said, rules)
+    assert read(said, rules, status) == replace(read(said, rules), is_full=False)
     assert read(said, rules, status).email == "anna@example.org"
 
 
@@ -503,3 +504,104 @@ def test_every_date_is_read_as_the_day_it_says(day, form):
 def test_what_is_not_in_an_answer_of_ours_is_unknown():
     facts = read_facts(PatronInformationResponse(), KOHA, "EUR", DECODE)
     assert (facts.birth_date, facts.word.fee_amount, facts.fees) == (None, None, ())
+
+
+# A 24 after a 64 (B40) ------------------------------------------------------------------------
+
+RICH = FactRules(
+    birth_date=Fact("PB"),
+    membership_until=Fact("PA"),
+    membership=Fact("PC"),
+    home_branch=Fact("AQ"),
+    badges=Fact("GL"),
+    fees="av_evergreen",
+)
+TOLD = (
+    b"AA1|AEAnna|BDKerkstraat 1|BEa@example.org|BF0470|PB19800501|PA20261231|PCADULT|AQBR1|GLONBE|"
+    b'BV3.50|AV7 $3.50 "FINE" late|'
+)
+STORED = PatronRecord("1", "", birth_date=date(1999, 1, 1), badges=(BadgeAssignment("MINE"),))
+
+
+def seen(answer, fields, flags=b"", ours=STORED, membership=None):
+    return record_of(read(fields, RICH, answer, flags), "91", CardHere(ours), membership)
+
+
+def test_what_a_24_does_not_say_is_as_the_64_before_it_said():
+    earlier = seen(information, TOLD, membership=ADULT)
+    record = completed(seen(status, b"AA1|AE|GLONBE|"), earlier)
+    assert record == replace(earlier, word=record.word)
+    assert said(record) == replace(said(earlier), origin=said(record).origin)
+    assert origin_of(record).facts.lines == origin_of(earlier).facts.lines
+    again = record_of(
+        origin_of(record).facts, "91", CardHere(STORED), ADULT
+    )  # when our store has changed
+    assert again == replace(record, word=again.word)
+    assert replace(said(again), origin=None) == replace(said(record), origin=None)
+
+
+def test_what_a_24_says_counts_at_once():
+    earlier = seen(information, TOLD, membership=ADULT)
+    fields = b"AA1|AEAnn|PB19990101|PA20260101|PCCHILD|AQBR2|BV20.00|AFBlocked|GLSAUN|"
+    record = seen(status, fields, b"Y", membership=Membership("CHILD", "Children", 0))
+    full = completed(record, earlier)
+    contacts = {"address": "Kerkstraat 1", "email": "a@example.org", "phone": "0470"}
+    assert full == replace(record, **contacts, word=full.word)
+    assert replace(said(full), origin=None) == replace(said(record), origin=None)
+
+
+def test_a_badge_that_a_24_does_not_have_was_taken():
+    full = completed(seen(status, b"AA1|AE|"), seen(information, TOLD))
+    assert [badge.code for badge in full.badges] == ["MINE"]
+
+
+def test_our_part_is_as_it_is_now():
+    blocked = replace(STORED, blocks=(Block(BlockType.GENERAL),))
+    record = seen(status, b"AA1|AE|", ours=blocked)
+    record = replace(record, word=replace(said(record), pending=("7",)))
+    full = completed(record, seen(information, TOLD, ours=None))
+    assert (full.blocks, said(full).pending) == (blocked.blocks, ("7",))
+    assert origin_of(full).known_as == "1"
+
+
+@pytest.mark.parametrize(
+    ("before", "flags", "amount"),
+    [
+        (b"", b"", 350),
+        (b"", b" " * 10 + b"Y", None),
+        (b" " * 10 + b"Y", b" " * 10 + b"Y", 350),
+    ],
+)
+def test_debts_are_those_of_the_64_unless_a_flag_is_new_c150(before, flags, amount):
+    earlier = seen(information, TOLD, before)
+    full = completed(seen(status, b"AA1|AE|", flags), earlier)
+    assert said(full).fee_amount == amount
+    assert full.fees == (earlier.fees if amount else ())
+
+
+@pytest.mark.parametrize("fields", [b"BV0.00|", b'AV8 $20.00 "FINE" later|'])
+def test_debts_that_a_24_mentions_are_those_that_count(fields):
+    record = seen(status, b"AA1|AE|" + fields)
+    full = completed(record, seen(information, TOLD))
+    assert (full.fees, said(full).fee_amount) == (record.fees, said(record).fee_amount)
+
+
+def test_a_second_24_is_completed_too():
+    earlier = seen(information, TOLD)
+    for _ in range(2):
+        earlier = completed(seen(status, b"AA1|AE|"), earlier)
+    assert earlier.membership_until == date(2026, 12, 31)
+
+
+@pytest.mark.parametrize(
+    ("record", "earlier"),
+    [
+        (seen(information, b"AA1|AE|"), seen(information, TOLD)),  # what it does not say is unknown
+        (seen(status, b"AA1|AE|"), seen(status, TOLD)),
+        (seen(status, b"AA1|AE|"), STORED),
+        (STORED, seen(information, TOLD)),
+        (seen(status, b"AA1|AE|"), replace(seen(information, TOLD), word=LibraryWord(frozenset()))),
+    ],
+)
+def test_only_a_24_after_a_64_is_completed(record, earlier):
+    assert completed(record, earlier) is record

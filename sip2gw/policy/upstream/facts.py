@@ -23,10 +23,11 @@ from sip2gw.model import (
     Until,
 )
 from sip2gw.policy.statuses import BLOCKING_STATUSES, NORMAL_STATUS, status_of
-from sip2gw.policy.upstream.denials import about_money
+from sip2gw.policy.upstream.denials import about_money, owes_too_much
 from sip2gw.policy.upstream.fees import FeeLine, open_fees, read_lines, read_money
 from sip2gw.policy.upstream.fields import Decode, Fields, PatronAnswer, read_date
 from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
+from sip2gw.protocol.messages import PatronInformationResponse
 from sip2gw.protocol.structs import Discreet, Hidden
 
 
@@ -50,6 +51,8 @@ class Facts(Discreet, Struct, frozen=True):
     """The fee list, if the answer has it and the rules can read it."""
     fees: Hidden[tuple[Fee, ...]] = ()
     """What is owed: fees with an id, and the rest as one."""
+    is_full: bool = True
+    """Whether a 64 says it. A 24 has few facts: what is missing there may be so all the same."""
 
 
 def deny_doubtful(response: PatronAnswer) -> None:
@@ -121,6 +124,7 @@ def read_facts(response: PatronAnswer, rules: FactRules, currency: str, decode: 
         home_branch=_first_word(fields, rules.home_branch),
         lines=lines,
         fees=open_fees(lines, balance, number),
+        is_full=isinstance(response, PatronInformationResponse),
     )
 
 
@@ -212,6 +216,54 @@ def record_of(
             origin=Origin(facts, ours.id if ours is not None else None),
         ),
     )
+
+
+_SILENT_IN_24 = (
+    "name",
+    "address",
+    "email",
+    "phone",
+    "birth_date",
+    "membership",
+    "membership_until",
+    "home_branch",
+)
+"""Facts that a 24 need not say. A badge is not among them: where it is missing it was taken."""
+
+
+def completed(record: PatronRecord, earlier: PatronRecord) -> PatronRecord:
+    """`record`, and what its 24 does not say as the 64 behind `earlier` said it (B40).
+
+    Whatever the 24 says counts: flags, texts, and facts that differ. Debts that it does not mention
+    are those of the 64, unless its flags say for the first time that they are too high.
+    """
+    origin, before = _origin_of(record), _origin_of(earlier)
+    if origin is None or before is None or origin.facts.is_full or not before.facts.is_full:
+        return record
+    said: Facts = origin.facts
+    facts = _filled(said, before.facts)
+    # Their facts are laid over our part anew, which is in the record.
+    membership = record.membership if facts.membership is said.membership else earlier.membership
+    full = record_of(facts, record.cards[0].number, CardHere(record), membership)
+    assert full.word is not None
+    assert record.word is not None
+    whole = Origin(facts, origin.known_as)
+    return replace(full, word=replace(full.word, origin=whole, pending=record.word.pending))
+
+
+def _origin_of(record: PatronRecord) -> Origin | None:
+    return record.word.origin if record.word is not None else None
+
+
+def _filled(said: Facts, known: Facts) -> Facts:
+    """What was `said`, and where it is silent what was `known`."""
+    gaps = {name: getattr(known, name) for name in _SILENT_IN_24 if not getattr(said, name)}
+    word = said.word
+    news = owes_too_much(word.flags) and not owes_too_much(known.word.flags)
+    if word.fee_amount is None and not said.fees and not news:
+        gaps.update(lines=known.lines, fees=known.fees)
+        word = replace(word, fee_amount=known.word.fee_amount)
+    return replace(said, **gaps, word=word, is_full=True)
 
 
 def is_numbered_here(record: PatronRecord) -> bool:

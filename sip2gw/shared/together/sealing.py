@@ -7,8 +7,10 @@ from typing import Any, get_type_hints
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.model import PatronRecord
+from sip2gw.policy.upstream.facts import Facts
 from sip2gw.protocol.structs import Opaque
 
 SEALED_BYTES_MAX = 48_000
@@ -32,7 +34,13 @@ def seal(record: PatronRecord) -> bytes:
 
 def unseal(data: bytes) -> PatronRecord:
     """The record that was sealed."""
-    return PatronRecord(*_decoder().decode(data))
+    record = PatronRecord(*_decoder().decode(data))
+    word = record.word
+    if word is None or word.origin is None:
+        return record
+    # The model does not know the type of the facts, so the decoder does not either.
+    facts = msgspec.convert(word.origin.facts, Facts)
+    return replace(record, word=replace(word, origin=replace(word.origin, facts=facts)))
 
 
 @cache
