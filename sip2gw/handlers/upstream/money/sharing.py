@@ -191,7 +191,7 @@ async def _end(
             begun.payment_id,
             position,
             booked=booked,
-            now=services.clock.now(),
+            now=services.clock.instant(),
             texts=texts,
             then=following[0] if following else None,
             single=begun.single,
