@@ -402,6 +402,11 @@ class Backend(Protocol):
         """
         ...
 
+    def note_paid(self, order: PaymentOrder, payment_id: str) -> None:
+        """Remember for a while that the payment of this id is booked, as `order` says: a retry that
+        comes while the store is away must not be told no (see `has_open_attempt`)."""
+        ...
+
     async def book_kept(self, payment_id: str, now: datetime) -> Payment:
         """Book, durably, all kept shares of a payment that was begun, unless that was settled
         otherwise before; gives the payment as it is now.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,13 +20,14 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.money import shares
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.backend.sqlite.database import memory
 from sip2gw.model import Payment, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.desk.support import OpeningDays
 from sip2gw.policy.reasons import PaymentRefusalReason
 
-from .library import NOW, open_postgres_library, order
+from .library import NOW, open_library, open_postgres_library, order
 
 OWED = {"P8": Debts(300, (("21", 300),)), "P9": Debts(200, (("31", 200),))}
 TOM = Share("P8", "C8", "head_of_family", 300, before=OWED["P8"])
@@ -441,6 +443,26 @@ async def test_a_retry_is_told_what_became_of_the_first(library: Library) -> Non
     booked = await end(library, payment, 0, booked=True)
     again = await begin(library, of_fee(TOM), asked=NOW - timedelta(1))
     assert again == PaymentResult(PaymentOutcome.REPLAYED, booked)
+
+
+async def test_a_payment_of_which_the_terminal_never_heard_is_remembered(library: Library) -> None:
+    """C98: by the id of the payment, also if a retry has done the rest."""
+    payment = await begun(library, TOM)
+    await end(library, payment, 0, booked=True)
+    again = wanting(TOM)
+    known = replace(attempt_of(again), id=payment.payment_id)
+    assert not await library.has_open_attempt(lambda attempt: attempt == known)
+    library.note_paid(again, payment.payment_id)
+    assert await library.has_open_attempt(lambda attempt: attempt == known)
+    (settled,) = await library.settle([known], NOW)
+    assert settled.done
+
+
+async def test_a_command_answers_no_terminal_and_remembers_nothing(tmp_path: Path) -> None:
+    store = open_library(tmp_path, role="command")
+    store.note_paid(wanting(TOM), "P")
+    assert not await store.has_open_attempt(lambda _: True)
+    await store.close()
 
 
 async def test_of_many_at_once_one_pays(library: Library) -> None:

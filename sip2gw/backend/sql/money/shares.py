@@ -313,7 +313,8 @@ def _again(
     payment = load_payment(connection, holder)
     assert payment is not None
     if payment.status != PaymentStatus.UNKNOWN:
-        connection.execute(RESOLVE_SHARES, (time_text(order.now), holder))
+        for resolve in (RESOLVE_SHARES, queries.RESOLVE):
+            connection.execute(resolve, (time_text(order.now), holder))
         return PaymentResult(PaymentOutcome.REPLAYED, payment)
     rows = connection.execute(SHARES, (holder,)).fetchall()
     if not rows or any(state == ShareState.SENT for _, state, *_ in rows):
