@@ -164,6 +164,9 @@ class PaymentOrder(Discreet, Struct):
     payer_is_ours: bool = False
     """Of what goes up to a library system: whether the store knows the payer, who need not be added
     then. Should they have gone meanwhile, the store refuses the payment."""
+    asked: datetime | None = None
+    """Of what goes up to a library system: the instant before that was asked what is owed. What was
+    booked for others since then is not in its answer (C60)."""
     id: str = field(default_factory=new_id)
     """Of this attempt, and of the payment if it is booked, however often the store tries (C98)."""
 
@@ -386,7 +389,9 @@ class Backend(Protocol):
 
         The payment that has the order's key comes before any refusal: it is `replayed`; or what an
         earlier try has left of it may go up now; or, while nobody knows what became of it, the
-        refusal is `unknown_outcome`. All gateways on one store see the same.
+        refusal is `unknown_outcome`. All gateways on one store see the same. Otherwise it is
+        refused if other payments leave too little of what the debtors owe (`refusal_beside`): those
+        that are under way, whose outcome is unknown, or that were booked after `order.asked`.
 
         Args:
             order: what is to be paid; its case is not looked at.
@@ -400,6 +405,11 @@ class Backend(Protocol):
         Raises:
             BackendError: nothing may go up.
         """
+        ...
+
+    def note_paid(self, order: PaymentOrder, payment_id: str) -> None:
+        """Remember for a while that the payment of this id is booked, as `order` says: a retry that
+        comes while the store is away must not be told no (see `has_open_attempt`)."""
         ...
 
     async def book_kept(self, payment_id: str, now: datetime) -> Payment:

@@ -49,6 +49,9 @@ class Dialect(Protocol):
     """Whether `{text}` is like a pattern of small letters, whichever ASCII letters are capitals."""
     for_update: str
     """At the end of a SELECT: nobody else changes these rows until the transaction ends."""
+    hold_debtor: str
+    """Keeps other payments to a library system for a debtor, by their id, waiting until the
+    transaction ends; empty: no two transactions write at the same time anyway."""
     begin_write: tuple[str, ...]
     """Starts a transaction that changes what payments are decided on; no other runs beside it."""
     begin_import: tuple[str, ...]

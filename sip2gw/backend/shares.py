@@ -7,18 +7,24 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from msgspec.structs import replace
+
 from sip2gw.backend.base import Begun, PaymentOrder, PaymentResult, SingleShare
 from sip2gw.backend.database import Database
+from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import shares
 from sip2gw.backend.sql.money.ledger import load_payment
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.model import Minor, Payment
 from sip2gw.model.shares import Debts, SentShare, Share, stays_here
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 
 class SharedPayments(Database):
-    """The part of a store that keeps them."""
+    """The part of a store that keeps them; a command has no `_doubts`, and sends nothing."""
+
+    _doubts: Doubts | None
 
     def begin_shares(
         self,
@@ -36,6 +42,11 @@ class SharedPayments(Database):
         return write(
             lambda connection: shares.begin(connection, order, account, plan, texts, debts, pending)
         )
+
+    def note_paid(self, order: PaymentOrder, payment_id: str) -> None:
+        """See `Backend.note_paid`."""
+        if self._doubts is not None:
+            self._doubts.done(replace(attempt_of(order), id=payment_id))
 
     async def book_kept(self, payment_id: str, now: datetime) -> Payment:
         """See `Backend.book_kept`."""

@@ -1,4 +1,5 @@
-"""Time as the gateway sees it: whole seconds, one conversion per second and zone."""
+"""Time as the gateway sees it: whole seconds, one conversion per second and zone; and instants, to
+tell what came first."""
 
 from __future__ import annotations
 
@@ -38,6 +39,10 @@ class Clock:
         if moment is None:
             moment = self._moments[zone] = datetime.fromtimestamp(second, zone)
         return moment
+
+    def instant(self) -> datetime:
+        """This very moment, in UTC."""
+        return datetime.fromtimestamp(self.epoch(), UTC)
 
     def in_days(self, days: int, zone: tzinfo = UTC) -> datetime:
         """This second in `zone`, some days later; also the same object within one second."""

@@ -65,10 +65,12 @@ async def test_only_what_stays_here_waits_for_payments_that_are_being_booked(
         return noted
 
     monkeypatch.setattr(library, "write_beside", seen(beside, "beside"))
-    assert isinstance(await begin(library, replace(OF_ANN, kept=None)), Begun)
+    up = await begin(library, replace(OF_ANN, kept=None))
+    assert isinstance(up, Begun)
+    await library.end_share(up.payment_id, 0, booked=False, now=NOW)
     monkeypatch.setattr(library, "write", seen(write, "alone"))
     assert isinstance(await begin(library, OF_ANN, key="BK2"), Begun)
-    assert ways == ["beside", "alone"]
+    assert ways == ["beside", "beside", "alone"]
 
 
 async def test_a_payment_is_in_the_ledger_and_waits_for_staff(library: Library) -> None:

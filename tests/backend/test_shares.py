@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,18 +15,19 @@ from msgspec.structs import replace
 from orders import saying
 from postgres import Server
 
-from sip2gw.backend.base import BackendError, Begun, PaymentOutcome, PaymentResult
+from sip2gw.backend.base import BackendError, Begun, PaymentOrder, PaymentOutcome, PaymentResult
 from sip2gw.backend.library import Library
 from sip2gw.backend.postgres.address import Address
 from sip2gw.backend.sql.migrate import migrate
 from sip2gw.backend.sql.money import shares
+from sip2gw.backend.sql.money.unknown import attempt_of
 from sip2gw.backend.sqlite.database import memory
 from sip2gw.model import Payment, PaymentLine
 from sip2gw.model.shares import Debts, Kept, Share
 from sip2gw.policy.desk.support import OpeningDays
 from sip2gw.policy.reasons import PaymentRefusalReason
 
-from .library import NOW, open_postgres_library, order
+from .library import NOW, open_library, open_postgres_library, order
 
 OWED = {"P8": Debts(300, (("21", 300),)), "P9": Debts(200, (("31", 200),))}
 TOM = Share("P8", "C8", "head_of_family", 300, before=OWED["P8"])
@@ -63,11 +65,17 @@ async def statements(library: Library, job: Callable[..., Any], *args: Any, **mo
     return counts[-1]
 
 
-async def begin(library: Library, *plan: Share, bk: str = "B1") -> Begun | PaymentResult:
+def wanting(*plan: Share, bk: str = "B1", asked: datetime | None = None) -> PaymentOrder:
     """A payment of the shares by P7, whom only the library system knows."""
     amount = sum(share.amount for share in plan)
-    content = f"P7|{amount}"
-    wanted = order(bk, amount, payer_id="P7", content=content, texts=saying("Thanks"))
+    content, texts = f"P7|{amount}", saying("Thanks")
+    return order(bk, amount, payer_id="P7", content=content, texts=texts, asked=asked)
+
+
+async def begin(
+    library: Library, *plan: Share, bk: str = "B1", asked: datetime | None = None
+) -> Begun | PaymentResult:
+    wanted = wanting(*plan, bk=bk, asked=asked)
     return await library.begin_shares(wanted, "default", plan, ("Thanks",), OWED)
 
 
@@ -140,8 +148,9 @@ async def test_what_is_known_of_a_single_share_is_what_would_be_read(
     library: Library, texts: tuple[str, ...]
 ) -> None:
     """B75: nothing is read again of what this gateway has just written."""
-    known, read = await begun(library, TOM, bk="B1"), await begun(library, TOM, bk="B2")
+    known = await begun(library, TOM, bk="B1")
     one = await end(library, known, 0, booked=True, texts=texts, single=known.single)
+    read = await begun(library, TOM, bk="B2")
     other = await end(library, read, 0, booked=True, texts=texts)
     assert one == replace(other, id=one.id, bk="B1")
     assert sorted(library.payments(), key=lambda it: it.bk) == [one, other]
@@ -151,7 +160,8 @@ async def test_what_is_known_of_a_single_share_is_what_would_be_read(
 
 async def test_several_shares_and_one_that_stays_here_are_read(library: Library) -> None:
     assert (await begun(library, TOM, TIM, bk="B1")).single is None
-    assert (await begun(library, replace(TOM, kept=Kept.FEE), bk="B2")).single is None
+    here = replace(TOM, debtor_id="P7", kept=Kept.FEE)
+    assert (await begun(library, here, bk="B2")).single is None
 
 
 async def test_a_single_share_that_they_refuse_is_not_booked(library: Library) -> None:
@@ -174,7 +184,7 @@ async def test_a_single_share_that_was_settled_meanwhile_is_what_its_end_says(
         assert (booked.status, len(entries(library))) == ("booked", 2)
 
 
-async def test_of_who_has_paid_before_two_statements_note_that_it_goes_up_and_four_its_end(
+async def test_of_who_has_paid_before_three_statements_note_that_it_goes_up_and_four_its_end(
     library: Library,
 ) -> None:
     """B75: both are durable, and what they write is most of what a payment costs."""
@@ -185,8 +195,10 @@ async def test_of_who_has_paid_before_two_statements_note_that_it_goes_up_and_fo
         counts.append(await statements(library, shares.begin, wanted, "default", (own,), (), OWED))
         ends = await statements(library, shares.end, wanted.id, 0, booked=True, now=NOW)
         counts.append(ends)
+    with library.snapshot() as connection:
+        locks = 1 if connection.dialect.hold_debtor else 0
     # A stranger is added first.
-    assert counts == [3, 4, 2, 4]
+    assert counts == [4 + locks, 4, 3 + locks, 4]
 
 
 def test_what_goes_up_for_a_debtor_is_found_by_them_alone() -> None:
@@ -257,14 +269,18 @@ async def test_of_retries_at_the_same_time_one_goes_up(library: Library) -> None
         await end(library, payment, 0, booked=True, then=payment.shares[1])
         await end(library, payment, 1, booked=False)
         found = await asyncio.gather(*(begin(library, TOM, TIM, bk=bk) for _ in range(4)))
-        assert sum(isinstance(one, Begun) for one in found) == 1
+        (rest,) = [one for one in found if isinstance(one, Begun)]
+        await end(library, rest, 1, booked=True)
 
 
 async def test_of_the_same_payments_at_the_same_time_one_goes_up(library: Library) -> None:
     for bk in ("B1", "B2", "B3"):
         plans = [(TOM, TIM), (TOM, TIM), (TOM, TIM), (TOM, TIM)]
         found = await asyncio.gather(*(begin(library, *plan, bk=bk) for plan in plans))
-        assert sum(isinstance(one, Begun) for one in found) == 1
+        (payment,) = [one for one in found if isinstance(one, Begun)]
+        others = {one.refusal for one in found if isinstance(one, PaymentResult)}
+        assert others == {PaymentRefusalReason.UNKNOWN_OUTCOME}
+        await end(library, payment, 0, booked=False)
 
 
 async def test_each_end_is_booked_once_whoever_notes_it(library: Library) -> None:
@@ -332,6 +348,126 @@ async def test_what_is_not_sent_stays_open_when_the_other_is_settled(library: Li
     (open_one,) = library.reconciliations(NOW)
     assert (open_one.state.value, open_one.proposal) == ("unknown", "not-booked")
     assert [at for at, _ in (await begun(library, TOM, TIM)).shares] == [1]
+
+
+# Beside other payments (C60) --------------------------------------------------------------------
+
+
+async def refusal(
+    library: Library, *plan: Share, bk: str = "B2", asked: datetime | None = None
+) -> str | None:
+    """Why the payment is refused."""
+    found = await begin(library, *plan, bk=bk, asked=asked)
+    return found.refusal if isinstance(found, PaymentResult) else None
+
+
+def of_fee(share: Share) -> Share:
+    """The share for the debtor's only fee."""
+    ((fee_id, _),) = OWED[share.debtor_id].lines or ()
+    return replace(share, fee_id=fee_id)
+
+
+@pytest.mark.parametrize("share", [TOM, of_fee(TOM)])
+async def test_what_is_under_way_is_not_paid_a_second_time(library: Library, share: Share) -> None:
+    """B44; it stays so while nobody knows what became of the first."""
+    payment = await begun(library, share)
+    assert await refusal(library, share) == "nothing_to_pay"
+    assert await refusal(library, TIM, share) == "nothing_to_pay"
+    assert [one.bk for one in library.payments()] == ["B1"]
+    await end(library, payment, 0, booked=False)
+    assert await refusal(library, share) is None
+
+
+async def test_two_who_pay_what_there_is_both_pass(library: Library) -> None:
+    await begun(library, replace(TOM, amount=200))
+    assert await refusal(library, replace(TOM, amount=101)) == "overpayment"
+    assert await refusal(library, replace(TOM, amount=100)) is None
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "reason"), [(-0.000001, "nothing_to_pay"), (0, None), (0.000001, None)]
+)
+async def test_what_was_booked_since_the_list_was_asked_for_is_not_in_it(
+    library: Library, asked_s: float, reason: str | None
+) -> None:
+    """A payment that merely follows another passes."""
+    await end(library, await begun(library, of_fee(TOM)), 0, booked=True)
+    asked = NOW + timedelta(seconds=asked_s)
+    assert await refusal(library, of_fee(TOM), asked=asked) == reason
+
+
+async def test_what_goes_up_after_what_is_under_way_is_taken_too(library: Library) -> None:
+    """P7 pays for Tom and Tim, one 37 after the other, when Tim's own payment comes."""
+    payment = await begun(library, TOM, TIM)
+    assert await refusal(library, TIM) == "nothing_to_pay"
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    assert await refusal(library, TIM) == "nothing_to_pay"
+    await end(library, payment, 1, booked=True)
+    assert await refusal(library, TIM) is None
+
+
+async def test_what_never_went_up_after_a_no_is_not_taken(library: Library) -> None:
+    """It goes up when its terminal asks again, and not beside the payment that was faster."""
+    left = replace(TIM, debtor_id="P8", fee_id="21", before=OWED["P8"])
+    payment = await begun(library, replace(TOM, debtor_id="P7"), TIM, left)
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    await end(library, payment, 1, booked=False)
+    faster = await begun(library, left, bk="B2")
+    again = (replace(TOM, debtor_id="P7"), TIM, left)
+    assert await refusal(library, *again, bk="B1") == "nothing_to_pay"
+    await end(library, faster, 0, booked=True)
+    assert await refusal(library, *again, bk="B1", asked=NOW - timedelta(1)) == "nothing_to_pay"
+    assert [at for at, _ in (await begun(library, *again)).shares] == [1, 2]
+
+
+async def test_each_debtor_owes_their_own(library: Library) -> None:
+    await begun(library, replace(TOM, amount=100))
+    assert await refusal(library, replace(TOM, amount=100), TIM) is None
+    assert await refusal(library, replace(TOM, amount=100), TIM, bk="B3") == "nothing_to_pay"
+
+
+async def test_what_is_left_goes_up_beside_what_the_payment_itself_has_booked(
+    library: Library,
+) -> None:
+    parts = replace(of_fee(TOM), amount=200), replace(TOM, amount=101)
+    payment = await begun(library, *parts)
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    await end(library, payment, 1, booked=False)
+    assert await refusal(library, *parts, bk="B1", asked=NOW - timedelta(1)) is None
+
+
+async def test_a_retry_is_told_what_became_of_the_first(library: Library) -> None:
+    """B46: its own payment is not another."""
+    payment = await begun(library, of_fee(TOM))
+    assert await refusal(library, of_fee(TOM), bk="B1") == "unknown_outcome"
+    booked = await end(library, payment, 0, booked=True)
+    again = await begin(library, of_fee(TOM), asked=NOW - timedelta(1))
+    assert again == PaymentResult(PaymentOutcome.REPLAYED, booked)
+
+
+async def test_a_payment_of_which_the_terminal_never_heard_is_remembered(library: Library) -> None:
+    """C98: by the id of the payment, also if a retry has done the rest."""
+    payment = await begun(library, TOM)
+    await end(library, payment, 0, booked=True)
+    again = wanting(TOM)
+    known = replace(attempt_of(again), id=payment.payment_id)
+    assert not await library.has_open_attempt(lambda attempt: attempt == known)
+    library.note_paid(again, payment.payment_id)
+    assert await library.has_open_attempt(lambda attempt: attempt == known)
+    (settled,) = await library.settle([known], NOW)
+    assert settled.done
+
+
+async def test_a_command_answers_no_terminal_and_remembers_nothing(tmp_path: Path) -> None:
+    store = open_library(tmp_path, role="command")
+    store.note_paid(wanting(TOM), "P")
+    assert not await store.has_open_attempt(lambda _: True)
+    await store.close()
+
+
+async def test_of_many_at_once_one_pays(library: Library) -> None:
+    found = await asyncio.gather(*(begin(library, of_fee(TOM), bk=f"B{n}") for n in range(4)))
+    assert sum(isinstance(one, Begun) for one in found) == 1
 
 
 # What staff are told --------------------------------------------------------------------------
@@ -411,6 +547,26 @@ async def test_a_retry_that_did_the_rest_resolves_what_was_looked_up(library: Li
 
 
 # PostgreSQL -----------------------------------------------------------------------------------
+
+
+async def test_who_begins_to_pay_for_a_debtor_waits_for_who_has_begun(
+    postgres: Server, empty_template: str
+) -> None:
+    """Neither would see the other's before it is committed."""
+    name = postgres.make_database(empty_template)
+    store = open_postgres_library(postgres.url(name))
+    with store.own_connection() as first:
+        first.execute("BEGIN")
+        shares.begin(first, wanting(TIM, TOM), "default", (TIM, TOM), (), OWED)
+        second = asyncio.create_task(begin(store, TOM, bk="B2"))
+        done, _ = await asyncio.wait({second}, timeout=0.5)
+        assert not done
+        first.execute("COMMIT")
+    found = await second
+    assert isinstance(found, PaymentResult)
+    assert found.refusal is PaymentRefusalReason.NOTHING_TO_PAY
+    await store.close()
+    postgres.drop_database(name)
 
 
 async def test_gateways_pay_on_connections_that_they_have(

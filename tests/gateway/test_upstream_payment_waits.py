@@ -22,6 +22,8 @@ from tills import (
     went_up,
 )
 
+from sip2gw.backend.base import UnavailableError
+
 REQUEST_TIMEOUT_S = 5
 """`server.request_timeout_s`."""
 
@@ -233,6 +235,32 @@ async def test_what_is_booked_of_two_stays_and_the_retry_pays_the_other(tmp_path
         assert (await till.ask(pay("5.00"))).startswith("38Y")
         assert library.answer.paid[1:] == [Paid(b"1001", b"2", 300, b"B1-2")]
         assert books_agree(gateway, library)
+
+
+# While our store is away ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", ["", "payments = false\n"])
+async def test_the_retry_of_what_was_just_booked_is_not_sure(tmp_path, keys):
+    """C98: the network that lost the 38 may have taken the store away as well."""
+    async with before(tmp_path, keys=keys) as (gateway, _library):
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        till = await gateway.terminal("till-1")
+
+        async def fail(*_):
+            raise UnavailableError("the database cannot be reached")
+
+        with instead(gateway, "find_by_card", fail):
+            assert NOT_SURE in await till.ask(pay())
+            for other in (pay("1.00"), pay(bk="B2")):
+                answer = await till.ask(other)
+                assert answer.startswith("38N")
+                assert NOT_SURE not in answer
+        await until(lambda: not gateway.store._doubts)
+        assert [entry[0] for entry in reconciled(gateway)] == ["booked"]
+        assert (await till.ask(pay())).startswith("38Y")
+        assert [entry[0] for entry in listed(gateway)] == ["booked"]
+        assert [entry[0] for entry in reconciled(gateway)] == ["resolved"]
 
 
 # While the library system is away ------------------------------------------------------------

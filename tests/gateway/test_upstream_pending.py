@@ -263,6 +263,7 @@ async def test_what_another_gateway_has_given_up_is_refused(tmp_path):
         assert (await till.ask(pay("4.00"))).startswith("38N")
         assert [one.reason for one in gateway.store.refused_payments()] == ["system"]
         assert pending(gateway) == []
+        assert not await backend.has_open_attempt(lambda _: True)  # the no is certain
 
 
 class Unlisted:

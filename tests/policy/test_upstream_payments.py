@@ -18,6 +18,7 @@ from sip2gw.policy.upstream.payments import (
     one_after_the_other,
     payable_by,
     receipt_of,
+    refusal_beside,
     refusal_of_rest,
     shares_of,
     verdict_of,
@@ -231,3 +232,48 @@ def test_what_may_have_another_cause_is_not_certain():
 )
 def test_without_lists_staff_get_a_proposal(after, verdict):
     assert likely_verdict(paid(before=Debts(500)), Debts(after)) == verdict
+
+
+# Beside other payments (C60) -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "refusal"),
+    [
+        # The same fee, however much of it; another one.
+        ([(100, "1")], [(100, "1")], "nothing_to_pay"),
+        ([(200, "1")], [(300, "2")], None),
+        ([(200, "1"), (300, "2")], [(300, "2")], "nothing_to_pay"),
+        # What names no fee may be for any of them.
+        ([(200, "")], [(300, "")], None),
+        ([(201, "")], [(300, "")], "overpayment"),
+        ([(201, "")], [(200, ""), (100, "1")], "overpayment"),
+        ([(201, "1")], [(300, "")], "overpayment"),
+        ([(1, "")], [(500, "1")], "nothing_to_pay"),
+        ([(1, "")], [(499, "1")], None),
+        ([(100, "1"), (100, "")], [(300, "2")], None),
+        ([(100, "1"), (101, "")], [(300, "2")], "overpayment"),
+    ],
+)
+def test_what_others_pay_is_not_owed_any_more(own, others, refusal):
+    shares = one_after_the_other([paid(*one) for one in own])
+    assert refusal_beside(shares, [paid(*one) for one in others]) == refusal
+
+
+@pytest.mark.parametrize(("amount", "refusal"), [(300, "nothing_to_pay"), (301, "overpayment")])
+def test_where_nothing_is_said_of_what_is_owed_nothing_is_left_for_another(amount, refusal):
+    """As in `payable_by`, no more is owed than what is paid."""
+    share = paid(amount, "", Debts())
+    assert refusal_beside([share], [paid(300, "")]) == refusal
+
+
+def test_what_stays_here_is_beside_what_goes_up_and_not_beside_its_own_kind():
+    """C124: without those they owe what they owe."""
+    here = replace(paid(200, "1"), kept=Kept.FEE)
+    rest = replace(paid(500, ""), kept=Kept.SUM)
+    assert refusal_beside([here], [paid(200, "1")]) == "nothing_to_pay"
+    assert refusal_beside([paid(200, "1")], [here]) == "nothing_to_pay"
+    assert refusal_beside([here], [here]) is None
+    assert refusal_beside([rest], [rest]) is None
+    # Of what is left of an earlier try nobody asks again whether it is owed.
+    assert refusal_beside([replace(rest, amount=501)], [rest]) is None

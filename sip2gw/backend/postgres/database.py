@@ -133,6 +133,7 @@ class PostgresDialect:
     has_more_than_ascii = "octet_length({text}) <> length({text})"
     is_like = "lower({text}) LIKE ? ESCAPE '!'"
     for_update = " FOR UPDATE"
+    hold_debtor = "SELECT pg_advisory_xact_lock(hashtext('sip2gw debtor'), hashtext(?))"
     begin_write: tuple[str, ...] = ("BEGIN", LOCK_FACTS)
     begin_beside: tuple[str, ...] = ("BEGIN", SHARE_FACTS)
     begin_import: tuple[str, ...] = ("BEGIN", _LOCK_IMPORT)

@@ -83,6 +83,7 @@ class SqliteDialect:
     has_more_than_ascii = "length(CAST({text} AS BLOB)) <> length({text})"
     is_like = "{text} LIKE ? ESCAPE '!'"  # which takes half the time without `lower`
     for_update = ""
+    hold_debtor = ""
     begin_write: tuple[str, ...] = ("BEGIN IMMEDIATE",)
     # An import has looked up all references at once; row by row takes most of its time.
     begin_import: tuple[str, ...] = ("PRAGMA foreign_keys = OFF", *begin_write)

@@ -113,7 +113,7 @@ class PaymentLooker:
                 known.payment_id,
                 known.position,
                 booked=known.booked,
-                now=self._clock.now(),
+                now=self._clock.instant(),
                 texts=known.texts,
             )
             self._payments.unwritten.pop(key, None)
@@ -159,7 +159,7 @@ class PaymentLooker:
             share.payment_id,
             share.position,
             booked=verdict is Verdict.BOOKED,
-            now=self._clock.now(),
+            now=self._clock.instant(),
             settled=True,
         )
         self._log.events.warning(

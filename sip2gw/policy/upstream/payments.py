@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from sip2gw.model import UNDATED, Fee, Minor, PatronRecord, PaymentLine
-from sip2gw.model.shares import Debts, Kept, Share
+from sip2gw.model.shares import Debts, Kept, Share, stays_here
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.policy.upstream.fees import OPEN_AMOUNT
 
@@ -158,6 +158,34 @@ def refusal_of_rest(
     if plan is PaymentRefusalReason.NO_PIN or plan is PaymentRefusalReason.CARD_BLOCKED:
         return plan
     return None if set(debtors) <= set(payable) else PaymentRefusalReason.SYSTEM
+
+
+def refusal_beside(shares: Sequence[Share], others: Sequence[Share]) -> PaymentRefusalReason | None:
+    """Why `shares`, which are all for one debtor, do not go up beside `others`; None: they do.
+
+    What others pay is not owed any more, although the library system has not said so yet (C60). A
+    share without a fee may be for any of them, so it counts against all that the debtor owes. Where
+    nothing is said of that, what is paid is (see `payable_by`).
+
+    Args:
+        shares: of one payment, in their order, each with what is owed right before it.
+        others: of other payments for the same debtor. If `shares` stay here, what they owe is
+            without those that do too (C124).
+    """
+    if stays_here(shares):
+        others = [other for other in others if not other.kept]
+    taken = {other.fee_id for other in others}
+    named = {share.fee_id for share in shares}
+    if taken & named - {OPEN_AMOUNT}:
+        return PaymentRefusalReason.NOTHING_TO_PAY
+    if not taken or OPEN_AMOUNT not in taken | named:
+        return None
+    amount = sum([share.amount for share in shares])
+    owed = shares[0].before.balance
+    left = (amount if owed is None else owed) - sum([other.amount for other in others])
+    if left <= 0:
+        return PaymentRefusalReason.NOTHING_TO_PAY
+    return PaymentRefusalReason.OVERPAYMENT if amount > left else None
 
 
 def one_after_the_other(shares: Sequence[Share]) -> tuple[Share, ...]:

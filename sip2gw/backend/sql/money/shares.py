@@ -43,6 +43,7 @@ from sip2gw.backend.sql.money.ledger import (
 from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import (
     list_text,
+    moment_text,
     moment_value,
     time_text,
     time_value,
@@ -50,7 +51,12 @@ from sip2gw.backend.sql.values import (
 from sip2gw.model import Minor, Payment, PaymentLine, PaymentStatus
 from sip2gw.model.shares import Debts, Kept, SentShare, Share, ShareState, stays_here
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.upstream.payments import Verdict, one_after_the_other, refusal_of_rest
+from sip2gw.policy.upstream.payments import (
+    Verdict,
+    one_after_the_other,
+    refusal_beside,
+    refusal_of_rest,
+)
 
 # By their texts: SQLite takes a µs longer for a member.
 _UNKNOWN = PaymentStatus.UNKNOWN.value
@@ -130,6 +136,15 @@ SENT_SHARES = """
 BESIDE_SHARE = """
     SELECT 1 FROM payment_share WHERE debtor_id = ? AND payment_id <> ?
         AND (state = 'sent' OR (state = 'booked' AND ended >= ?)) LIMIT 1"""
+OTHER_SHARES = """
+    SELECT s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept FROM payment_share s
+    WHERE s.debtor_id = ? AND s.payment_id <> ?
+        AND (s.state = 'sent' OR (s.state = 'booked' AND s.ended > ?)
+             OR (s.state = 'planned' AND EXISTS
+                 (SELECT 1 FROM payment_share u
+                  WHERE u.payment_id = s.payment_id AND u.state = 'sent')))"""
+"""What other payments take for a debtor that a list of that moment still has: it is under way, or
+unknown, follows another share that is, or was booked since."""
 PAID_AGAIN = """r.terminal = p.terminal AND r.key = a.key AND r.content = p.content
                AND r.id <> p.id AND r.status IN ('booked', 'undone')"""
 """Of a share `a` of a payment `p`: the terminal has asked again when it was settled as not booked,
@@ -178,12 +193,11 @@ def begin(
         pending: what the plan knows of payments by a debtor that were not exported (C124).
     """
     if not isinstance(plan, PaymentRefusalReason):
-        if stays_here(plan) and not exports.are_all(connection, plan, pending or {}):
-            plan = PaymentRefusalReason.SYSTEM  # another terminal has just been paid: ask again
-        else:
-            added = _add(connection, order, account, plan, texts)
-            if added is not None:
-                return _done(added)
+        refusal = _refusal(connection, order, plan, pending or {})
+        added = None if refusal else _add(connection, order, account, plan, texts)
+        if added is not None:
+            return _done(added)
+        plan = refusal or plan
     # Held, so that what becomes of it meanwhile is all seen here or not at all.
     statement = queries.PAYMENT_KEY + connection.dialect.for_update
     key = connection.execute(statement, (order.terminal, order.key)).fetchone()
@@ -197,6 +211,37 @@ def begin(
     connection.execute(queries.FREE_KEY, (order.terminal, order.key))
     added = _add(connection, order, account, plan, texts)
     return _done(refused(PaymentRefusalReason.SYSTEM) if added is None else added)
+
+
+def _refusal(
+    connection: Connection,
+    order: PaymentOrder,
+    plan: Sequence[Share],
+    pending: Mapping[str, Collection[str]],
+) -> PaymentRefusalReason | None:
+    """Why nothing is paid by a plan that others have overtaken (C60)."""
+    if stays_here(plan) and not exports.are_all(connection, plan, pending):
+        return PaymentRefusalReason.SYSTEM  # another terminal has just been paid: ask again
+    return _refusal_beside(connection, order, order.id, plan)
+
+
+def _refusal_beside(
+    connection: Connection, order: PaymentOrder, payment_id: str, shares: Sequence[Share]
+) -> PaymentRefusalReason | None:
+    """Why `shares` of a payment do not go up beside those of others. From now on nobody else begins
+    to pay for the same debtors, until the transaction ends."""
+    hold, asked = connection.dialect.hold_debtor, moment_text(order.asked)
+    # In order, so that no two payments wait for each other.
+    for debtor_id in sorted({share.debtor_id for share in shares}):
+        if hold:
+            connection.execute(hold, (debtor_id,))
+        rows = connection.execute(OTHER_SHARES, (debtor_id, payment_id, asked)).fetchall()
+        if rows:
+            own = [share for share in shares if share.debtor_id == debtor_id]
+            reason = refusal_beside(own, [_share(row) for row in rows])
+            if reason is not None:
+                return reason
+    return None
 
 
 def _done(result: Begun | PaymentResult) -> WriteResult[Begun | PaymentResult]:
@@ -268,7 +313,8 @@ def _again(
     payment = load_payment(connection, holder)
     assert payment is not None
     if payment.status != PaymentStatus.UNKNOWN:
-        connection.execute(RESOLVE_SHARES, (time_text(order.now), holder))
+        for resolve in (RESOLVE_SHARES, queries.RESOLVE):
+            connection.execute(resolve, (time_text(order.now), holder))
         return PaymentResult(PaymentOutcome.REPLAYED, payment)
     rows = connection.execute(SHARES, (holder,)).fetchall()
     if not rows or any(state == ShareState.SENT for _, state, *_ in rows):
@@ -277,19 +323,20 @@ def _again(
     reason = refusal_of_rest(debtors, plan, debts)
     if reason is not None:
         return refused(reason)
-    return _started(connection, holder, order.now, debts)
-
-
-def _started(
-    connection: Connection, payment_id: str, now: datetime, debts: Mapping[str, Debts]
-) -> Begun:
-    rows = connection.execute(SHARES, (payment_id,)).fetchall()
     left = [row for row in rows if row[1] != ShareState.BOOKED]
     shares = one_after_the_other([_share(row[2:], debts.get(row[2])) for row in left])
-    begun = Begun(payment_id, tuple(zip((row[0] for row in left), shares, strict=True)))
+    reason = _refusal_beside(connection, order, holder, shares)
+    if reason is not None:
+        return refused(reason)
+    numbered = tuple(zip((row[0] for row in left), shares, strict=True))
+    return _started(connection, Begun(holder, numbered), order.now)
+
+
+def _started(connection: Connection, begun: Begun, now: datetime) -> Begun:
+    """What is left of a payment, which is noted as sent."""
     # What goes up does so one after the other; what we book ourselves is booked in one go.
     for numbered in begun.shares if begun.stays_here else begun.shares[:1]:
-        _send(connection, payment_id, numbered, now)
+        _send(connection, begun.payment_id, numbered, now)
     return begun
 
 

@@ -1,7 +1,7 @@
 """37 in front of a library system: it goes up once, and our journal knows how it ended. Where the
 library system takes no 37, we book it, and staff tell it later.
 
-Rules: B43, B44, B46, B75, C59, C98, C105, C124, C155, C156.
+Rules: B43, B44, B46, B75, C59, C60, C98, C105, C124, C155, C156.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         return refuse(session, request, bill)
     number, pin = request.patron_identifier, request.patron_password
     verified = not pin and session.is_verified(number)
-    identifier = session.services.identifier
+    identifier, asked = session.services.identifier, session.services.clock.instant()
     try:
         seen, card, state = await identifier.identify_payer(session, number, pin)
     except LibrarySystemError:
@@ -66,7 +66,7 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     order = order_of(session, request, bill, seen, presented)
     if order is None:
         return refuse(session, request, PaymentRefusalReason.NO_TRANSACTION_DATE, payer)
-    order.payer_is_ours = is_numbered_here(seen.payer)
+    order.payer_is_ours, order.asked = is_numbered_here(seen.payer), asked
     try:
         result = await pay_once(session, request, _intent(session, bill, order, seen))
     except RefusedThereError as there:

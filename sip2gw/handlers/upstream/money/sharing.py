@@ -97,8 +97,12 @@ async def _pay(session: Session, request: FeePaid, intent: Intent, paying: Payin
     paying.payment_id = begun.payment_id
     try:
         if begun.stays_here:
-            return await _book_here(session, begun, paying)
-        return await _send_all(session, request, intent.order, begun, paying)
+            result = await _book_here(session, begun, paying)
+        else:
+            result = await _send_all(session, request, intent.order, begun, paying)
+        if result.outcome is PaymentOutcome.BOOKED:
+            session.services.backend.note_paid(intent.order, begun.payment_id)
+        return result
     except (BackendError, RefusedThereError):
         raise
     except Exception as error:  # a fault of ours is no reason to say no (C98)
@@ -191,7 +195,7 @@ async def _end(
             begun.payment_id,
             position,
             booked=booked,
-            now=services.clock.now(),
+            now=services.clock.instant(),
             texts=texts,
             then=following[0] if following else None,
             single=begun.single,
