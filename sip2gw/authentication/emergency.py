@@ -72,6 +72,10 @@ class EmergencyPins:
         if remembered == self._verifier.digest("emergency", patron_id, pin):
             self._forget(patron_id)
 
+    def remembers(self, patron_id: str) -> bool:
+        """Whether it is known which PIN was right last."""
+        return self._remembered(patron_id) is not None
+
     def _remembered(self, patron_id: str) -> bytes | None:
         """The digest of the PIN that was right last."""
         waiting = self._waiting.get(patron_id)

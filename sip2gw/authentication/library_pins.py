@@ -195,6 +195,7 @@ class LibraryPins:
             if not is_clean and counted.take_in(names, stored):
                 state, verdict = _LOCKED, None
             elif recall is not None and (known := recall()) is not None:
+                self._remember_again(guess, known)
                 return _OK if known.right else _WRONG, known
             else:
                 state, verdict = await self._judge_unlocked(counted, ask)
@@ -230,8 +231,17 @@ class LibraryPins:
                 self._emergency.note_wrong(number, guess.pin)
         # Without an answer it was this memory itself that found it right.
         if verdict is not None and verdict.right and verdict.answer is not None:
-            patron_id = verdict.patron_id or guess.number
-            self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
+            self._note_right(guess, verdict)
+
+    def _remember_again(self, guess: LibraryGuess, verdict: Verdict) -> None:
+        """What was answered a moment ago is no news; but if the door refused then, and forgot the
+        patron, it may admit now."""
+        if verdict.right and not self._emergency.remembers(verdict.patron_id or guess.number):
+            self._note_right(guess, verdict)
+
+    def _note_right(self, guess: LibraryGuess, verdict: Verdict) -> None:
+        patron_id = verdict.patron_id or guess.number
+        self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess

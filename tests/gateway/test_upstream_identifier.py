@@ -789,7 +789,7 @@ async def hold_at_a_kiosk(there, number, pin):
     async def send():
         return HoldResponse(ok=True, extra_fields=[("CQ", b"Y")])
 
-    assert await there.identifier.judge(there.session(), number, pin, send) is not None
+    assert await there.identifier.judge(there.session(), number, pin, "15", send) is not None
 
 
 @pytest.mark.parametrize("learn", [ask_at_a_kiosk, hold_at_a_kiosk])
@@ -808,7 +808,7 @@ async def test_a_deed_that_was_done_says_nothing_of_the_pin_that_is_remembered(d
     async def send():
         return HoldResponse(ok=True)
 
-    await door.identifier.judge(door.session(), "91", "5678", send)
+    await door.identifier.judge(door.session(), "91", "5678", "15", send)
     await hashed(door)
     assert await away(door, session, record, "91", "1234") is OK
 
