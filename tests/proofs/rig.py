@@ -222,12 +222,19 @@ async def _settled(line: TerminalLine, transport: FakeTransport) -> None:
     for _ in range(TURNS_MAX):
         waits_for = line._suspended._waits_for if line._suspended is not None else None
         if waits_for is not None:
-            await asyncio.wait({waits_for})
+            await _gone_on(line, waits_for)
         elif line.busy or line._pump_scheduled or (transport.paused and not transport.closed):
             await asyncio.sleep(0)
         else:
             return
     raise TimeoutError
+
+
+async def _gone_on(line: TerminalLine, waits_for: object) -> None:
+    """Wait until the request waits for something else. It goes on where a write or a library
+    system's answer ends, which leaves no future done."""
+    while line._suspended is not None and line._suspended._waits_for is waits_for:  # noqa: ASYNC110
+        await asyncio.sleep(0.0002)
 
 
 def _cheap_nobody_hash() -> str:
