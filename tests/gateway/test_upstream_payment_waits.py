@@ -250,7 +250,7 @@ async def test_the_retry_of_what_was_just_booked_is_not_sure(tmp_path, keys):
         async def fail(*_):
             raise UnavailableError("the database cannot be reached")
 
-        with instead(gateway, "find_by_card", fail):
+        with instead(gateway, "find_here", fail):
             assert NOT_SURE in await till.ask(pay())
             for other in (pay("1.00"), pay(bk="B2")):
                 answer = await till.ask(other)
