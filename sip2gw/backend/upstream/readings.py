@@ -75,8 +75,8 @@ class Readings:
     def answer(self, question: bytes, asked: Asked, body: bytes) -> Response:
         """The answer in `body` to the request `question`, which is about `asked`.
 
-        Nobody may change it; one about a patron may have the date of an earlier one that said the
-        same.
+        Nobody may change it, but by what follows from it alone (`deny_doubtful`); one about a
+        patron may have the date of an earlier one that said the same.
 
         Raises:
             ProtocolError: it is no answer to that (`Asked.insist`), or it cannot be read.

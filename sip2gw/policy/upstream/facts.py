@@ -57,7 +57,10 @@ class Facts(Discreet, Struct, frozen=True):
 
 def deny_doubtful(response: PatronAnswer) -> None:
     """Make BL and CQ a no where a repeated one is not Y: what is said both ways is unknown, and
-    unknown is never yes (C121)."""
+    unknown is never yes (C121).
+
+    It follows from the answer alone, so one that is kept for others may be changed like this.
+    """
     for tag, value in response.extra_fields:
         if tag == "BL" and value != b"Y":
             response.valid_patron = False

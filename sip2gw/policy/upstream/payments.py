@@ -202,7 +202,7 @@ def one_after_the_other(shares: Sequence[Share]) -> tuple[Share, ...]:
         if earlier is not None:
             share = replace(share, before=_after(earlier))  # noqa: PLW2901 -- it takes its place
         if number >= LISTED_MAX:
-            share = replace(share, before=Debts(share.before.balance))  # noqa: PLW2901
+            share = replace(share, before=Debts(share.before.balance))  # noqa: PLW2901 -- too
         seen.append(share)
         last[share.debtor_id] = share
     return tuple(seen)
