@@ -831,10 +831,13 @@ async def test_only_what_terminals_ask_keeps_a_second_line_open(library):
         assert client.state.open == 1
 
 
-async def test_b16_a_question_is_forgotten_soon_after_its_answer(client):
-    await client.status("2100")
-    client.sweep()
-    assert not client._pools["default"]._due
+async def test_b16_a_question_that_had_to_wait_is_forgotten_soon_after_its_answer(library):
+    async with client_of(library, connections=1) as client:
+        await asyncio.gather(*(client.status(f"210{number}", str(number)) for number in range(3)))
+        pool = client._pools["default"]
+        assert len(pool._waited) == 2  # for the one before
+        client.sweep()
+        assert not pool._waited
 
 
 async def test_who_waits_takes_a_leased_line_and_the_lease_is_over(client, library):

@@ -75,13 +75,16 @@ class Pool:
         self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
         self._open_after = 0.0
         self._openings: set[asyncio.Task[None]] = set()
+        self._new: set[Line] = set()
+        """Lines that are being opened."""
         self._lines: list[Line] = []
         """Those that are logged in."""
         self._idle: list[Line] = []
         """Those of them that wait for a request, the longest idle one first."""
         self._turns: Turns[Job] = Turns(WAITING_MAX)
-        self._due: deque[Job] = deque()
-        """All jobs in the order in which they began, which is that of their deadlines."""
+        self._waited: deque[Job] = deque()
+        """Jobs that had to wait for a line, in the order of their deadlines; those that have been
+        sent or are over stay until it is looked again for what is late."""
         self._with_status = True
         self._is_refused = False
         self._problem = ""
@@ -129,10 +132,11 @@ class Pool:
         if line is not None:
             self._idle.remove(line)
             line.send(job, now, self._clock.worked())
-        elif not (self._can_wait(now) and self._turns.add(job)):
+        elif self._can_wait(now) and self._turns.add(job):
+            self._waited.append(job)
+        else:
             self._figures.failed(body, NotAskedError)
             raise NotAskedError
-        self._due.append(job)
         if is_short:
             self._open_more(now)
         return job
@@ -241,11 +245,6 @@ class Pool:
             self._figures.failed(job.body, error)
             job.fail(error())
 
-    def _forget_done(self) -> None:
-        due = self._due
-        while due and due[0].is_over:
-            due.popleft()
-
     def _end(self, line: Line) -> None:
         line.end()
         self._lost(line)
@@ -271,11 +270,14 @@ class Pool:
         self._is_refused = isinstance(error, RefusedError)
         # The words only: the error itself would keep alive what its line held.
         self._problem = problem_of(error)
-        while (job := self._turns.take()) is not None:
-            self._fail(job, NotAskedError)
+        self._refuse_waiting()
         for line in tuple(self._idle):
             self._end(line)
         self._tell()
+
+    def _refuse_waiting(self) -> None:
+        while (job := self._turns.take()) is not None:
+            self._fail(job, NotAskedError)
 
     def _learn(self, status: AcsStatus | None) -> None:
         """What a line that is logged in was told last: before the login they may say less."""
@@ -331,12 +333,15 @@ class Pool:
 
     async def _new_line(self) -> Line:
         line = Line(self, self._account, self.wire, self._readings)
+        self._new.add(line)
         try:
             await connect(self._account, self._tls, line)
             await log_in(self._account, line, self._say, with_status=self._with_status)
         except BaseException:
             line.end()
             raise
+        finally:
+            self._new.discard(line)
         if line.is_over:
             raise NoAnswerError
         return line
@@ -352,7 +357,6 @@ class Pool:
         deadline = now + self._account.timeout_s
         body = serialise(request, self.wire)
         job = Job(self, "", body, asked_by(body), deadline, typed=True, is_ours=True)
-        self._due.append(job)
         line.send(job, now, self._clock.worked())
         return job
 
@@ -379,10 +383,10 @@ class Pool:
     def sweep(self) -> None:
         """End what is late and look after the lines; to be called several times a second."""
         now = self._clock.monotonic()
-        self._forget_done()
-        while self._due and self._due[0].deadline <= now:
-            self._late(self._due.popleft())
-            self._forget_done()
+        for line in (*self._new, *self._lines):
+            if line.job is not None and line.job.deadline <= now:
+                self._late(line, line.job)
+        self._end_waits(now)
         if self._breaker.may_probe(now):
             self._breaker.probe_began()
             self.open_one()
@@ -391,15 +395,22 @@ class Pool:
         self._tend(now)
         self._measure()
 
-    def _late(self, job: Job) -> None:
-        line = job.line
-        if line is None:
-            self._turns.remove(job)
-            self._fail(job, NotAskedError)
-        else:
-            self.silent_at = self._clock.monotonic()
-            self._end(line)
-            self._failed(line, job, NoAnswerError)
+    def _late(self, line: Line, job: Job) -> None:
+        self.silent_at = self._clock.monotonic()
+        self._end(line)
+        self._failed(line, job, NoAnswerError)
+
+    def _end_waits(self, now: float) -> None:
+        """Refuse what has waited for a line until its deadline."""
+        while self._waited:
+            job = self._waited[0]
+            waits = job.line is None and not job.is_over
+            if waits and now < job.deadline:
+                return
+            self._waited.popleft()
+            if waits:
+                self._turns.remove(job)
+                self._fail(job, NotAskedError)
 
     def _tend(self, now: float) -> None:
         """Close idle lines, and keep the others alive."""
@@ -422,10 +433,11 @@ class Pool:
             task.cancel()
         await asyncio.gather(*openings, return_exceptions=True)
         for line in tuple(self._lines):
+            job = line.job
             self._end(line)
-        for job in self._due:
-            self._fail(job, NotAskedError if job.line is None else NoAnswerError)
-        self._due.clear()
+            if job is not None:
+                self._fail(job, NoAnswerError)
+        self._refuse_waiting()
         self._measure()
 
     # Telling -------------------------------------------------------------------------------
