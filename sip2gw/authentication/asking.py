@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from sip2gw.authentication.pending import as_if_told
-from sip2gw.authentication.snapshots import id_in, snapshot_of
+from sip2gw.authentication.snapshots import reading_of, snapshot_of
 from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.upstream.behind import library_of
@@ -21,7 +21,6 @@ from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.upstream.fees import fee_list_of
-from sip2gw.policy.upstream.pending import may_owe
 from sip2gw.protocol.messages import (
     PatronInformation,
     PatronInformationResponse,
@@ -87,14 +86,15 @@ class Asking:
         """What an answer that says something tells of the holder, with what we know laid over it
         (C124), and their record."""
         number = request.patron_identifier
+        _, manner = library_of(session)
+        reading = reading_of(answer, number, manner)
         pending: Sequence[PendingFee] = ()
-        if may_owe(answer):
-            _, manner = library_of(session)
-            debtor_id = id_in(answer, number, manner)
-            pending = await session.services.backend.pending_fees(debtor_id)
+        if reading.may_owe:
+            pending = await session.services.backend.pending_fees(reading.patron_id)
         if pending:
             answer = await as_if_told(session, request, answer, pending)
-        record = await snapshot_of(session, number, here, answer)
+            reading = reading_of(answer, number, manner)
+        record = await snapshot_of(session, reading, here, answer)
         if pending and record.word is not None:
             ids = tuple(fee.id for fee in pending)
             record = replace(record, word=replace(record.word, pending=ids))

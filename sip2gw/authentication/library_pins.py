@@ -175,9 +175,11 @@ class LibraryPins:
         number, known_as = guess.number, guess.known_as
         alias = self._aliases.get(number)
         if alias is None and (known_as is None or known_as == number):
-            return _Counted(self, guess, [number], [spelling(number)])
+            whose = spelling(number)
+            return _Counted(self, guess, whose, [number], [whose])
         numbers = sorted(name for name in {number, known_as, alias} if name)
-        return _Counted(self, guess, numbers, sorted({spelling(name) for name in numbers}))
+        names = sorted({spelling(name) for name in numbers})
+        return _Counted(self, guess, _whose(guess), numbers, names)
 
     async def _judge_in_turn(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None
@@ -224,24 +226,22 @@ class LibraryPins:
         """A door without its library system knows what was judged here last (B40)."""
         if verdict is not None and verdict.by_deed:
             return
-        guess = counted.guess
+        guess, right = counted.guess, state is _OK
         for number in counted.numbers:
-            self._admissions.note_pin(number, right=state is _OK)
+            self._admissions.note_pin(number, right=right)
             if state is _WRONG:
                 self._emergency.note_wrong(number, guess.pin)
         # Without an answer it was this memory itself that found it right.
-        if verdict is not None and verdict.right and verdict.answer is not None:
-            self._note_right(guess, verdict)
+        if right and verdict is not None and verdict.answer is not None:
+            patron_id = verdict.patron_id or guess.number
+            self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
 
     def _remember_again(self, guess: LibraryGuess, verdict: Verdict) -> None:
         """What was answered a moment ago is no news; but if the door refused then, and forgot the
         patron, it may admit now."""
-        if verdict.right and not self._emergency.remembers(verdict.patron_id or guess.number):
-            self._note_right(guess, verdict)
-
-    def _note_right(self, guess: LibraryGuess, verdict: Verdict) -> None:
         patron_id = verdict.patron_id or guess.number
-        self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
+        if verdict.right and not self._emergency.remembers(patron_id):
+            self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess
@@ -275,7 +275,7 @@ class LibraryPins:
                 self._forget_deeds(counted)
             if verdict.answer is not None:
                 said = self._presented(guess), self._monotonic()
-                _remember(self._right, _whose(guess), said)
+                _remember(self._right, counted.whose, said)
             return _OK, verdict
         if verdict.right is None:
             await counted.give_back()
@@ -283,7 +283,7 @@ class LibraryPins:
         if not verdict.by_deed:
             self._forget_deed(counted)  # it was the PIN, so that stays counted
             if self.was_right(guess):
-                del self._right[_whose(guess)]
+                del self._right[counted.whose]
         failures = None
         if not counted_before:
             failures = await self._count(counted, by_deed=verdict.by_deed)
@@ -367,6 +367,8 @@ class _Counted(Opaque, Struct, eq=False):
 
     _pins: LibraryPins
     guess: LibraryGuess
+    whose: str
+    """The patron, as far as our store knows: one of `names`."""
     numbers: list[str]
     """Those of the patron."""
     names: list[str]

@@ -15,7 +15,8 @@ from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import CardHere, Membership, PatronRecord
-from sip2gw.policy.upstream.facts import Facts, read_facts, record_of
+from sip2gw.policy.upstream.facts import Facts, deny_doubtful, read_facts, record_of
+from sip2gw.policy.upstream.pending import may_owe
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
 from sip2gw.protocol.structs import Discreet, Hidden
@@ -23,60 +24,81 @@ from sip2gw.protocol.structs import Discreet, Hidden
 LibraryAnswer = PatronStatusResponse | PatronInformationResponse
 
 
-class _Kept(Discreet, Struct):
-    """What came of an answer last."""
+class _Snapshot(Discreet, Struct, frozen=True):
+    """What was made last of an answer and of what our store knows."""
 
-    number: Hidden[str]
-    """The card that was asked about."""
-    manner: UpstreamManner
-    """How it was read."""
-    facts: Facts
     here: CardHere
     membership: Membership | None
     record: PatronRecord
 
 
-async def snapshot_of(
-    session: Session, number: str, here: CardHere, answer: LibraryAnswer
-) -> PatronRecord:
-    """The holder of card `number`: an answer about them, with what our store knows laid over it.
+class Reading(Discreet, Struct):
+    """What follows from an answer to a question about a card."""
 
-    Args:
-        session: who asked.
-        number: the card that was asked about.
-        here: what our store says of that card.
-        answer: one that does not say nothing.
+    number: Hidden[str]
+    """The card that was asked about."""
+    manner: UpstreamManner
+    """How the answer is read."""
+    patron_id: Hidden[str]
+    """Whom it is about: `id_in`."""
+    may_owe: bool
+    """See `sip2gw.policy.upstream.pending.may_owe`."""
+    facts: Facts | None = None
+    """Once they were needed."""
+    snapshot: _Snapshot | None = None
+    """The same."""
 
-    Raises:
-        BackendError: the store cannot be read.
-    """
-    manner = session.terminal.upstream
-    assert manner is not None
-    backend = session.services.backend
-    kept: _Kept | None = getattr(answer, "kept", None)
+
+def reading_of(answer: LibraryAnswer, number: str, manner: UpstreamManner) -> Reading:
+    """What follows from `answer` to a question about card `number`; what it says both ways is made
+    a no in it (`deny_doubtful`)."""
+    kept: Reading | None = getattr(answer, "kept", None)
     if (
         kept is not None
         and kept.number == number
         and (kept.manner is manner or kept.manner == manner)
     ):
-        facts = kept.facts
-    else:
-        kept, facts = None, _read(number, answer, manner, session.terminal.currency)
+        return kept
+    deny_doubtful(answer)
+    reading = Reading(number, manner, id_in(answer, number, manner), may_owe(answer))
+    answer.kept = reading
+    return reading
+
+
+async def snapshot_of(
+    session: Session, reading: Reading, here: CardHere, answer: LibraryAnswer
+) -> PatronRecord:
+    """The holder of the card: an answer about them, with what our store knows laid over it.
+
+    Args:
+        session: who asked.
+        reading: of the answer.
+        here: what our store says of the card that was asked about.
+        answer: one that does not say nothing.
+
+    Raises:
+        BackendError: the store cannot be read.
+    """
+    number, manner, facts = reading.number, reading.manner, reading.facts
+    backend = session.services.backend
+    if facts is None:
+        facts = reading.facts = _read(reading, answer, session.terminal.currency)
     if manner.aliases and facts.id != number:
         here = await _as_told(backend, facts, here)
     membership = None
     if facts.membership is not None:
         membership = await backend.find_membership(facts.membership)
+    last = reading.snapshot
     # Our own part is the same object as long as nothing of it has changed.
     if (
-        kept is not None
-        and kept.here.holder is here.holder
-        and kept.here.listed == here.listed
-        and (kept.membership is membership or kept.membership == membership)
+        last is not None
+        and last.here.holder is here.holder
+        and last.here.listed == here.listed
+        and (last.membership is membership or last.membership == membership)
     ):
-        return kept.record
+        return last.record
     record = record_of(facts, number, here, membership)
-    answer.kept = _Kept(number, manner, facts, here, membership, record)
+    reading.snapshot = _Snapshot(here, membership, record)
     return record
 
 
@@ -125,7 +147,7 @@ def id_in(answer: LibraryAnswer, number: str, manner: UpstreamManner) -> str:
     return said if said and is_exact(said, manner.text) else number
 
 
-def _read(number: str, answer: LibraryAnswer, manner: UpstreamManner, currency: str) -> Facts:
+def _read(reading: Reading, answer: LibraryAnswer, currency: str) -> Facts:
+    manner, known_as = reading.manner, reading.patron_id
     facts = read_facts(answer, manner.facts, currency, manner.text.decode)
-    known_as = id_in(answer, number, manner)
     return facts if facts.id == known_as else replace(facts, id=known_as)

@@ -20,7 +20,7 @@ from sip2gw.authentication.asking import (
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
-from sip2gw.authentication.snapshots import id_in, snapshot_anew
+from sip2gw.authentication.snapshots import reading_of, snapshot_anew
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
@@ -29,7 +29,7 @@ from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import CardHere, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import completed, deny_doubtful, pin_word, says_nothing
+from sip2gw.policy.upstream.facts import completed, pin_word, says_nothing
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
@@ -310,7 +310,7 @@ class UpstreamIdentifier(Asking):
         # A door keeps no state at the library system, and must not keep a line from others (C122).
         lease = None if terminal.is_door else session.lease
         answer: Any = await library.ask(manner.account, terminal.name, up, lease)
-        deny_doubtful(answer)
+        reading = reading_of(answer, request.patron_identifier, manner)
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
             self._note_card(request.patron_identifier, is_known=is_known)
@@ -318,7 +318,7 @@ class UpstreamIdentifier(Asking):
         right = pin_word(answer, says_cq=kind in self._says_cq)
         if right and up.patron_password:
             self._says_cq.add(kind)
-        verdict = Verdict(right, id_in(answer, request.patron_identifier, manner), answer)
+        verdict = Verdict(right, reading.patron_id, answer)
         if question is not None:
             window_s = terminal.door_manner.passage_window_s
             now_s = session.services.clock.monotonic()

@@ -108,13 +108,15 @@ class OneWait(asyncio.Future[None]):
     would cost a request in front of a library system several per cent of what it takes in all.
     """
 
-    then: Callable[[asyncio.Future[Any]], None] | None = None
+    __slots__ = ("then",)
+    then: Callable[[asyncio.Future[Any]], None] | None
     """Called by `end`, or in a later turn when the wait ends otherwise."""
 
     def begun(self) -> OneWait:
         """What a generator yields in order to wait until this is done, whatever its outcome."""
         # What `await` does, but for two calls; a task that runs the generator insists on it.
         self._asyncio_future_blocking = True
+        self.then = None
         return self
 
     def end(self) -> None:

@@ -29,6 +29,13 @@ def shared(value: H) -> H:
     return cast("H", _shared.setdefault(value, value))
 
 
+def recalled(record: PatronRecord, key: tuple[object, ...]) -> Any:
+    """What `derived` keeps under `key`, or None; for where a `make` would cost more than the look,
+    because it needs much of what is around it."""
+    values: dict[tuple[object, ...], Any] | None = getattr(record, "kept", None)
+    return values.get(key) if values is not None else None
+
+
 def derived(record: PatronRecord, key: tuple[object, ...], make: Callable[[], T]) -> T:
     """What `make` makes of `record`, made once and kept under `key` as long as the snapshot is.
 

@@ -21,9 +21,9 @@ _HEX_DIGITS = b"0123456789ABCDEFabcdef"
 
 def checksum(data: bytes) -> int:
     """Sum of the bytes of `data`, computed at C speed through Adler-32."""
-    chunk = _ASCII_CHUNK if data.isascii() else _CHUNK
-    if len(data) <= chunk:
+    if len(data) <= _CHUNK or (len(data) <= _ASCII_CHUNK and data.isascii()):
         return (zlib.adler32(data) & 0xFFFF) - 1
+    chunk = _ASCII_CHUNK if data.isascii() else _CHUNK
     total = 0
     for start in range(0, len(data), chunk):
         total += (zlib.adler32(data[start : start + chunk]) & 0xFFFF) - 1

@@ -4,7 +4,7 @@ import pytest
 from harness import CONFIG, running
 from msgspec.structs import replace
 
-from sip2gw.authentication.snapshots import snapshot_of
+from sip2gw.authentication.snapshots import reading_of, snapshot_of
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import CardHere, DoorEntry, Membership, PatronRecord
@@ -28,6 +28,11 @@ def says(**more):
     )
 
 
+async def snapshot(session, number, here, answer):
+    reading = reading_of(answer, number, session.terminal.upstream)
+    return await snapshot_of(session, reading, here, answer)
+
+
 @pytest.fixture
 async def session(tmp_path):
     async with running(tmp_path, config=CONFIG) as gateway:
@@ -38,40 +43,40 @@ async def session(tmp_path):
 
 async def test_the_same_answer_gives_the_same_snapshot(session):
     answer = says()
-    first = await snapshot_of(session, "91", CardHere(), answer)
+    first = await snapshot(session, "91", CardHere(), answer)
     assert first.name == "Jan"
-    assert await snapshot_of(session, "91", CardHere(), answer) is first
+    assert await snapshot(session, "91", CardHere(), answer) is first
 
 
 async def test_another_answer_or_card_gives_another(session):
     answer = says()
-    first = await snapshot_of(session, "91", CardHere(), answer)
-    assert (await snapshot_of(session, "91", CardHere(), says(fee_amount="1.00"))).fees
-    assert (await snapshot_of(session, "92", CardHere(), answer)).card("92") is not None
+    first = await snapshot(session, "91", CardHere(), answer)
+    assert (await snapshot(session, "91", CardHere(), says(fee_amount="1.00"))).fees
+    assert (await snapshot(session, "92", CardHere(), answer)).card("92") is not None
     assert first.card("92") is None
 
 
 async def test_what_our_store_knows_now_counts(session):
     answer = says()
-    first = await snapshot_of(session, "91", CardHere(), answer)
+    first = await snapshot(session, "91", CardHere(), answer)
     ours = PatronRecord("91", "", language="nl")
-    second = await snapshot_of(session, "91", CardHere(ours), answer)
+    second = await snapshot(session, "91", CardHere(ours), answer)
     assert (first.language, second.language) == (None, "nl")
-    assert await snapshot_of(session, "91", CardHere(ours), answer) is second
+    assert await snapshot(session, "91", CardHere(ours), answer) is second
 
 
 async def test_what_the_lists_say_now_counts(session):
     """B34."""
     answer, bar = says(), DoorEntry("bar", "*", "91")
-    first = await snapshot_of(session, "91", CardHere(), answer)
-    second = await snapshot_of(session, "91", CardHere(None, (bar,)), answer)
+    first = await snapshot(session, "91", CardHere(), answer)
+    second = await snapshot(session, "91", CardHere(None, (bar,)), answer)
     assert (first.door_entries, second.door_entries) == ((), (bar,))
-    assert await snapshot_of(session, "91", CardHere(None, (bar,)), answer) is second
+    assert await snapshot(session, "91", CardHere(None, (bar,)), answer) is second
 
 
 async def test_a_membership_that_is_defined_now_counts(session, monkeypatch):
     answer = says(patron_class="777")
-    assert (await snapshot_of(session, "91", CardHere(), answer)).membership == Membership(
+    assert (await snapshot(session, "91", CardHere(), answer)).membership == Membership(
         "777", "777", 0
     )
     adult = Membership("777", "Adult", 3)
@@ -80,21 +85,21 @@ async def test_a_membership_that_is_defined_now_counts(session, monkeypatch):
         return adult
 
     monkeypatch.setattr(session.services.backend, "find_membership", defined)
-    assert (await snapshot_of(session, "91", CardHere(), answer)).membership is adult
+    assert (await snapshot(session, "91", CardHere(), answer)).membership is adult
 
 
 async def test_another_reading_gives_another(session):
     answer = says(patron_class="201")
-    assert (await snapshot_of(session, "91", CardHere(), answer)).membership is not None
+    assert (await snapshot(session, "91", CardHere(), answer)).membership is not None
     unmapped = replace(session.terminal, upstream=replace(MANNER, facts=FactRules()))
     session.terminal = unmapped
-    assert (await snapshot_of(session, "91", CardHere(), answer)).membership is None
+    assert (await snapshot(session, "91", CardHere(), answer)).membership is None
 
 
 async def test_a_copy_of_an_answer_begins_with_nothing(session):
     answer = says()
-    first = await snapshot_of(session, "91", CardHere(), answer)
+    first = await snapshot(session, "91", CardHere(), answer)
     copy = replace(answer)
     assert copy == answer
-    assert await snapshot_of(session, "91", CardHere(), copy) is not first
-    assert await snapshot_of(session, "91", CardHere(), answer) is first
+    assert await snapshot(session, "91", CardHere(), copy) is not first
+    assert await snapshot(session, "91", CardHere(), answer) is first

@@ -183,6 +183,9 @@ class Store(Library):
         """What our store says of card `number` in front of a library system."""
         if not self._cache_checked:
             await self._check_cache()
+        holder = self._cache.by_card(number)
+        if holder is not None:
+            return CardHere(holder)
         return self._strangers.get(number) or await self._look_here(number)
 
     async def _look_here(self, number: str) -> CardHere:

@@ -22,7 +22,7 @@ from sip2gw.handlers.patron import (
     shown_answer,
     standing_of,
 )
-from sip2gw.handlers.snapshot_cache import derived
+from sip2gw.handlers.snapshot_cache import derived, recalled
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, PatronRecord, format_amount
 from sip2gw.policy.obstacles import visible_badges
@@ -88,13 +88,13 @@ def lay_over(
     terminal, now = session.terminal, session.now()
     today, language = now.date(), session.language(theirs.language, record)
     password = presented.valid_password
-    overlay = derived(
-        record,
-        ("overlay", terminal.standpoint, card.state, today, language, for_payment, password),
-        lambda: _overlay(
+    key = ("overlay", terminal.standpoint, card.state, today, language, for_payment, password)
+    overlay: Overlay | None = recalled(record, key)
+    if overlay is None:
+        made = _overlay(
             session, theirs, presented, record, card, today, language, for_payment=for_payment
-        ),
-    )
+        )
+        overlay = derived(record, key, lambda: made)
     response, written = overlay.response, overlay.written
     if written is None:
         response = replace(response)

@@ -39,8 +39,9 @@ class Pace(Struct):
     def took(self, seconds: float, ours_s: float, now: float) -> None:
         """An answer took so many seconds, in which we worked for `ours_s`. One that never came is
         the breaker's matter."""
-        theirs_s = max(seconds - ours_s, 0.0)
-        if self._is_known(now):
+        theirs_s = seconds - ours_s if ours_s < seconds else 0.0
+        # `_is_known`, but for the call: each answer comes here.
+        if now - self.seen_at <= FORGOTTEN_AFTER_S:
             self.usual_s += WEIGHT * (seconds - self.usual_s)
             self.their_usual_s += WEIGHT * (theirs_s - self.their_usual_s)
         else:
