@@ -86,7 +86,8 @@ class Asking:
         """What an answer that says something tells of the holder, with what we know laid over it
         (C124), and their record."""
         number = request.patron_identifier
-        _, manner = library_of(session)
+        manner = session.terminal.upstream
+        assert manner is not None
         reading = reading_of(answer, number, manner)
         pending: Sequence[PendingFee] = ()
         if reading.may_owe:

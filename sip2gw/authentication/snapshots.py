@@ -65,6 +65,24 @@ def reading_of(answer: LibraryAnswer, number: str, manner: UpstreamManner) -> Re
     return reading
 
 
+def snapshot_kept(
+    session: Session, number: str, here: CardHere, answer: LibraryAnswer
+) -> PatronRecord | None:
+    """What `snapshot_of` made of `answer` last, if nothing can have changed since; nobody waits.
+
+    Our store gives the same record of somebody only as long as nothing has changed that it says of
+    them, definitions of memberships included. None where it has to be asked for more.
+    """
+    reading: Reading | None = getattr(answer, "kept", None)
+    if reading is None or reading.may_owe or reading.manner is not session.terminal.upstream:
+        return None
+    last, holder = reading.snapshot, here.holder
+    if last is None or holder is None or last.here.holder is not holder:
+        return None
+    # Of another number our store may know more by now (C151).
+    return last.record if reading.patron_id == number == reading.number else None
+
+
 async def snapshot_of(
     session: Session, reading: Reading, here: CardHere, answer: LibraryAnswer
 ) -> PatronRecord:

@@ -20,7 +20,7 @@ from sip2gw.authentication.asking import (
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import PinRules
 from sip2gw.authentication.library_pins import LibraryGuess, LibraryPins, Verdict
-from sip2gw.authentication.snapshots import reading_of, snapshot_anew
+from sip2gw.authentication.snapshots import reading_of, snapshot_anew, snapshot_kept
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import NoAnswerError, NotAskedError
@@ -141,7 +141,11 @@ class UpstreamIdentifier(Asking):
         if state is _OK or (
             state is _ABSENT and answer is not None and not says_nothing(answer, with_pin=False)
         ):
-            asked, record = await self._told(session, request, here, state, answer)
+            record = snapshot_kept(session, number, here, answer)
+            if record is None:
+                asked, record = await self._told(session, request, here, state, answer)
+            else:
+                asked = Asked(record, record.card(number), state, answer)
             if state is _ABSENT:  # else judging the PIN has taught it
                 self._pins.learn(number, record.id)
             admitted = self._admissions.known(record.id)

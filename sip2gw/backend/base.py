@@ -292,7 +292,11 @@ class Backend(Protocol):
         ...
 
     async def find_here(self, number: str) -> CardHere:
-        """What our store says of card `number` in front of a library system. One look-up."""
+        """What our store says of card `number` in front of a library system. One look-up.
+
+        Gives the same holder again only if nothing has changed that it says of them, definitions of
+        memberships included.
+        """
         ...
 
     async def find_patron(self, patron_id: str) -> PatronRecord | None:

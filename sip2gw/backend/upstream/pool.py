@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +54,9 @@ IDLE_S = 600.0
 """After so long without a terminal's request a line is closed, but for one (C120)."""
 OFF_LINE_S = 5.0
 """So often one that says by its 98 that it is off line is asked whether it still is (B77)."""
+WORKED_EVERY_S = 0.001
+"""How long our thread has worked is a question to the kernel, and only matters in a crowd: so often
+is enough."""
 YOUNG_S = 5.0
 """A line that ends sooner, before anybody was served, is one that could not be opened."""
 
@@ -71,6 +75,7 @@ class Pool:
         self._log = log
         self._breaker = Breaker(Backoff(FIRST_WAIT_S, LONGEST_WAIT_S))
         self._pace = Pace()
+        self._worked_at, self._worked_s = -math.inf, 0.0
         self._opening_backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
         self._open_after = 0.0
@@ -131,7 +136,7 @@ class Pool:
             is_short = line is None or leases.take(line, lease)
         if line is not None:
             self._idle.remove(line)
-            line.send(job, now, self._clock.worked())
+            line.send(job, now, self._worked(now))
         elif self._can_wait(now) and self._turns.add(job):
             self._waited.append(job)
         else:
@@ -140,6 +145,12 @@ class Pool:
         if is_short:
             self._open_more(now)
         return job
+
+    def _worked(self, now: float) -> float:
+        """How long our thread had worked at most `WORKED_EVERY_S` ago, in seconds."""
+        if now - self._worked_at >= WORKED_EVERY_S:
+            self._worked_at, self._worked_s = now, self._clock.worked()
+        return self._worked_s
 
     def left(self, job: Job) -> None:
         """The owner of a line: see `line.Owner`."""
@@ -174,12 +185,15 @@ class Pool:
 
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits and can be answered in time."""
+        if not self._turns.size:  # as nearly always
+            self._idle.append(line)
+            return
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
             if can_be_sent(self._pace.expected_s(now), job.deadline - now):
                 leases.take(line, job.lease)
-                line.send(job, now, self._clock.worked())
+                line.send(job, now, self._worked(now))
                 return
             self._fail(job, NotAskedError)
         self._idle.append(line)
@@ -357,7 +371,7 @@ class Pool:
         deadline = now + self._account.timeout_s
         body = serialise(request, self.wire)
         job = Job(self, "", body, asked_by(body), deadline, typed=True, is_ours=True)
-        line.send(job, now, self._clock.worked())
+        line.send(job, now, self._worked(now))
         return job
 
     def _opened(self, line: Line) -> None:
