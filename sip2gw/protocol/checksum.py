@@ -135,11 +135,9 @@ def _begins_field(frame: bytes, start: int) -> bool:
 
 def seal(body: bytes, sequence: bytes, with_checksum: bool) -> bytes:
     """`body` followed by AY (unless `sequence` is empty) and AZ (if `with_checksum`)."""
-    if sequence:
-        body += b"AY" + sequence
     if not with_checksum:
-        return body
-    body += b"AZ"
+        return body + b"AY" + sequence if sequence else body
+    body += b"AY" + sequence + b"AZ" if sequence else b"AZ"
     # `checksum_digits`, but for the call: each frame leaves here.
     return body + b"%04X" % (-checksum(body) & 0xFFFF)
 
