@@ -144,6 +144,13 @@ def bare_responder(body: bytes, loop: str) -> Iterator[Server]:
 
 
 @contextmanager
+def bare_relay(library: str, loop: str) -> Iterator[Server]:
+    """What passes all bytes on to the library system at `library`, and nothing else."""
+    with running(["-m", "benchmarks.bare_relay", library, loop]) as run:
+        yield run
+
+
+@contextmanager
 def bare_library(
     loop: str, cpu: int, delay_ms: float = 0.0, *, has_books: bool = False
 ) -> Iterator[Server]:

@@ -21,6 +21,7 @@ from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentFacts
 from sip2gw.policy.upstream.fees import fee_list_of
+from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import (
     PatronInformation,
     PatronInformationResponse,
@@ -32,6 +33,7 @@ from sip2gw.protocol.timestamps import TimestampCache
 Question = PatronStatusRequest | PatronInformation
 LibraryAnswer = PatronStatusResponse | PatronInformationResponse
 
+_NO_LIST: frozenset[Summary] = frozenset()
 _DATES = TimestampCache("local")
 """All questions within a second have the same."""
 
@@ -136,7 +138,7 @@ def question_of(
         )
     return PatronInformation(
         transaction_date=date,
-        summary=frozenset({fee_list_of(manner.facts)} if with_fees else ()),
+        summary=frozenset({fee_list_of(manner.facts)}) if with_fees else _NO_LIST,
         institution_id=manner.institution,
         patron_identifier=number,
         patron_password=pin,

@@ -84,6 +84,8 @@ class LibraryGuess(Discreet, Struct):
     """What is asked besides, as `deed_of` names it; empty where the PIN alone is judged."""
     may_admit: bool = False
     """Whether it is presented at a door that admits in an emergency (B40)."""
+    presented: Hidden[bytes] = b""
+    """`LibraryPins.presented`, where it is known already."""
 
 
 Ask = Callable[[], Awaitable[Verdict]]
@@ -153,7 +155,7 @@ class LibraryPins:
         """Whether CQ has said of this very PIN that it is right, in the last ten minutes, and no
         answer or lock has come since that tells otherwise."""
         pin, said_at = self._right.get(_whose(guess), (b"", 0.0))
-        return pin == self._presented(guess) and self._monotonic() - said_at <= VERIFIED_TTL_S
+        return pin == self._presented_by(guess) and self._monotonic() - said_at <= VERIFIED_TTL_S
 
     def judge(
         self, guess: LibraryGuess, ask: Ask, recall: Recall | None = None
@@ -274,7 +276,7 @@ class LibraryPins:
             if self._by_deed:
                 self._forget_deeds(counted)
             if verdict.answer is not None:
-                said = self._presented(guess), self._monotonic()
+                said = self._presented_by(guess), self._monotonic()
                 _remember(self._right, counted.whose, said)
             return _OK, verdict
         if verdict.right is None:
@@ -349,8 +351,12 @@ class LibraryPins:
         for name in counted.names:
             self._right.pop(name, None)
 
-    def _presented(self, guess: LibraryGuess) -> bytes:
-        return self._digest("presented", guess.number, guess.pin, guess.account)
+    def presented(self, number: str, pin: str, account: str) -> bytes:
+        """A keyed digest of what is presented, empty for no PIN, and of whom is asked."""
+        return self._digest("presented", number, pin, account)
+
+    def _presented_by(self, guess: LibraryGuess) -> bytes:
+        return guess.presented or self.presented(guess.number, guess.pin, guess.account)
 
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""

@@ -65,7 +65,6 @@ class UpstreamIdentifier(Asking):
     ) -> None:
         """For `rules` and `on_lock` see `Guesses`; the others are the parts of `SharedState`."""
         super().__init__(backend)
-        self._digest = verifier.digest
         self._admissions = admissions
         self._questions = questions
         self._emergency = EmergencyPins(verifier, pin_secret, admissions)
@@ -117,12 +116,13 @@ class UpstreamIdentifier(Asking):
             return Asked(None, None, _ABSENT, None)
         here = await self._backend.find_here(number)
         ours = here.holder
-        question = None
+        account = library_of(session)[1].account
+        question, presented = None, b""
         if terminal.is_door and not twice:
-            question = (terminal.name, self._digest("presented", number, pin or ""))
+            presented = self._pins.presented(number, pin or "", account)
+            question = (terminal.name, presented)
         if pin:
             known_as = ours.id if ours is not None else None
-            account = library_of(session)[1].account
             guess = LibraryGuess(
                 number,
                 known_as,
@@ -131,6 +131,7 @@ class UpstreamIdentifier(Asking):
                 now,
                 account,
                 may_admit=terminal.door.emergency_max_age is not None,
+                presented=presented,
             )
             ask = partial(self._answer, session, request, question)
             recall = partial(self._recall, session, question) if question is not None else None
