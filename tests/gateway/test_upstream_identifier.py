@@ -418,6 +418,22 @@ async def test_staff_end_a_lock_by_the_number_that_was_scanned(there, number):
     assert await there.guess(number, "1234") is OK
 
 
+@pytest.mark.parametrize("named_by_staff", ["91", "92", "93"])
+async def test_staff_end_a_lock_by_any_number_of_the_patron(there, named_by_staff):
+    """The cards 91 and 93 are of 92, as the library system says (B20, B74, C151)."""
+    there.library.pins["91"] = there.library.pins["92"] = there.library.pins["93"] = "1234"
+    there.library.holders = {"91": "92", "93": "92"}
+    for n in range(5):
+        await there.guess("91", f"000{n}", there.session(aliases=True))
+    assert await there.guess("93", "1234", there.session(aliases=True)) is LOCKED
+    app = there.gateway.app
+    anew = Behind(there.gateway, there.library)  # as after a restart
+    done = await unblock(app.store, app.gateway.site.config, named_by_staff)
+    assert done["pin_unlocked"]
+    for number in ("91", "92", "93"):
+        assert await anew.guess(number, "1234", anew.session(aliases=True)) is OK
+
+
 async def test_a_pin_of_which_nothing_is_said_opens_nothing(there):
     there.library.cq = False
     asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
