@@ -89,6 +89,20 @@ async def test_what_they_say_both_ways_is_no_yes(tmp_path):
     assert explained.reason == "unknown_card"
 
 
+async def test_the_pass_of_whom_only_our_store_knows(tmp_path, library_system):
+    """B34: it goes before the calendar; then the library system does not know the card."""
+    lists = """[branches.MAIN]
+pass = [{ card = "4711" }]
+exceptions = [{ date = 2026-03-10, state = "closed" }]"""
+    config = CONFIG.replace("[branches.MAIN]", lists)
+    settings = await in_front_of(tmp_path, library_system.address, config)
+    store = open_backend(settings, "command", "write").store
+    load(store, [{"kind": "patron", "id": "4711", "name": "Cleaner"}])
+    await store.close()
+    assert (await _explain(settings, Wanted("door-1", "4711", at=NOON))).reason == "unknown_card"
+    assert (await _explain(settings, Wanted("door-1", "4712", at=NOON))).reason == "closed"
+
+
 async def test_their_answer_is_shown_but_for_personal_data(config, capsys):
     explained = await _explain(config, Wanted("kiosk-1", "1001", Message.PATRON_INFORMATION, NOON))
     told = "\n".join(explained.library)

@@ -11,7 +11,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from sip2gw.authentication.asking import Asking, Question, question_of
+from sip2gw.authentication.asking import Asking, Question, question_of, told_nothing
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import Lease, LibrarySystem, NotAskedError, Sent
 from sip2gw.handlers.base import Asked, Send, Session
@@ -153,9 +153,9 @@ class AskedForExplanation(Asking):
         deny_doubtful(answer)
         if not self._asked:
             self.answer += lines_of(session, answer)
-        if says_nothing(answer, with_pin=False):
-            return Asked(None, None, PinState.ABSENT, answer)
         here = await self._backend.find_here(number)
+        if says_nothing(answer, with_pin=False):
+            return told_nothing(number, here, PinState.ABSENT, answer, is_unknown=True)
         asked, record = await self._told(session, question, here, PinState.OK, answer)
         if asked.card is None or asked.pin is PinState.ABSENT:
             return asked
