@@ -264,6 +264,7 @@ BY_CHARACTERS = UTF8 + b"AY1AZ" + character_sum(UTF8 + b"AY1AZ")
         (BY_CHARACTERS, "characters", "characters", "ok"),
         (ON_LINE, "bytes", "none", "warning"),
         (ON_LINE + b"AY1AZ0000", "bytes", "none", "warning"),
+        (ON_LINE + b"AY1AZ0000", "none", "none", "ok"),  # nothing is left to be done
     ],
 )
 def test_checksums(frame: bytes, configured: str, fits: str, level: str) -> None:
