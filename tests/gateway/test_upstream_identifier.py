@@ -767,6 +767,19 @@ async def test_who_was_not_admitted_has_no_hash(door, monkeypatch):
     assert hashes.await_count == 0
 
 
+async def test_who_comes_before_the_pin_is_hashed_is_not_locked(door, monkeypatch):
+    """Nobody can judge the PIN, so that it was right or wrong does not count."""
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 60)
+    session = door.session("door-1")
+    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    door.services.admissions.remember("door-1", "91", record, 0)
+    assert [await away(door, session, record, "91", "1234") for _ in range(6)] == [WRONG] * 6
+    assert await door.counted("91") == [0]
+    door.gateway.clock.advance(60)
+    assert await door.guess("91", "1234") is OK
+    door.identifier._emergency.working.cancel()
+
+
 async def test_a_door_that_knows_no_emergency_hashes_nothing(there):
     await admit(there, "91", "1234")
     assert there.services.admissions.pin_hash("91") is None
