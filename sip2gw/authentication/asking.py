@@ -16,7 +16,7 @@ from sip2gw.authentication.snapshots import reading_of, snapshot_of
 from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Asked, Session
 from sip2gw.handlers.upstream.behind import library_of
-from sip2gw.model import Card, CardHere, PatronRecord
+from sip2gw.model import Card, CardHere, CardState, PatronRecord
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentFacts
@@ -101,7 +101,10 @@ class Asking:
         if pending and record.word is not None:
             ids = tuple(fee.id for fee in pending)
             record = replace(record, word=replace(record.word, pending=ids))
-        return Asked(record, record.card(number), state, answer), record
+        card = record.card(number)
+        if card is not None and card.state is CardState.REPLACED:
+            state = PinState.ABSENT  # as on our own store; only we may know it (B21)
+        return Asked(record, card, state, answer), record
 
 
 def told_nothing(

@@ -321,6 +321,7 @@ class LibraryPins:
         if not guess.store_away:
             until = counted.locked_until or guess.now + self.guesses.rules.lock
             await self._cards.lock(spelling(guess.number), guess.now, until)
+        await self.join(spelling(guess.number), spelling(named), store_away=guess.store_away)
         return True
 
     def _question(self, guess: LibraryGuess) -> bytes:
@@ -357,6 +358,14 @@ class LibraryPins:
 
     def _presented_by(self, guess: LibraryGuess) -> bytes:
         return guess.presented or self.presented(guess.number, guess.pin, guess.account)
+
+    async def join(self, name: str, other: str, *, store_away: bool) -> None:
+        """Both are one patron's: staff end the lock of both by either. What cannot be written now,
+        the next guess writes."""
+        if store_away:
+            return
+        with suppress(BackendError):
+            await self.backend.join_guesses(name, other)
 
     async def give_back(self, name: str) -> None:
         """Count one failure less: it was not judged. If that cannot be written, it stays."""
@@ -428,6 +437,8 @@ class _Counted(Opaque, Struct, eq=False):
         for name in self.names:
             if name not in self._reserved:
                 await self._count(name)
+        for name in self.names[1:]:
+            await self._pins.join(self.names[0], name, store_away=self.guess.store_away)
         return self._most
 
     async def give_back(self) -> None:

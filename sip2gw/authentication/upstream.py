@@ -166,7 +166,8 @@ class UpstreamIdentifier(Asking):
         self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
         """Verify `pin` against the one that was right last; a wrong one is counted in memory, and
-        in the store later (B40, C110)."""
+        in the store later (B40, C110). One that nobody can judge yet is refused like a wrong one,
+        and does not count: whoever knows it must not be locked."""
         clock = session.services.clock
         began_s = clock.monotonic()
         session.note_pin(number, _WRONG if pin else _ABSENT)
@@ -178,11 +179,10 @@ class UpstreamIdentifier(Asking):
             guess = LibraryGuess(
                 number, record.id, pin, terminal, clock.now(), account, store_away=True
             )
-
-            async def compare() -> Verdict:
-                return Verdict(await self._emergency.matches(record.id, pin))
-
-            state, _ = await self._pins.judge(guess, compare)
+            try:
+                state, _ = await self._pins.judge(guess, partial(self._compare, record.id, pin))
+            except NotAskedError:
+                state = _WRONG
         if state is not _OK:
             await self._hold_back(session, began_s)
         return state
@@ -269,19 +269,23 @@ class UpstreamIdentifier(Asking):
         patron_id = known_as or self._pins.other_number(number) or number
         terminal, account = session.terminal.name, library_of(session)[1].account
         guess = LibraryGuess(number, known_as, pin, terminal, clock.now(), account)
-
-        async def compare() -> Verdict:
-            if self._admissions.pin_hash(patron_id) is None:
-                raise NotAskedError  # nobody can say, so nothing is counted
-            return Verdict(await self._emergency.matches(patron_id, pin))
-
         try:
-            state, _ = await self._pins.judge(guess, compare)
+            state, _ = await self._pins.judge(guess, partial(self._compare, patron_id, pin))
         except NotAskedError:
             return PinState.ABSENT
         if state is not PinState.OK:
             await self._hold_back(session, began_s)
         return state
+
+    async def _compare(self, patron_id: str, pin: str) -> Verdict:
+        """What the PIN that was right last says of `pin`.
+
+        Raises:
+            NotAskedError: it is not known.
+        """
+        if self._admissions.pin_hash(patron_id) is None:
+            raise NotAskedError
+        return Verdict(await self._emergency.matches(patron_id, pin))
 
     # Asking ---------------------------------------------------------------------------------------
 

@@ -355,6 +355,16 @@ class Backend(Protocol):
         """Forget what `record_guess` has counted, after a right PIN."""
         ...
 
+    async def join_guesses(self, number: str, other: str) -> None:
+        """Note that two numbers at which `record_guess` has counted are one patron's, until both
+        counts are forgotten."""
+        ...
+
+    async def clear_all_guesses(self, number: str) -> None:
+        """Forget what `record_guess` has counted at `number`, and at all that were joined with it:
+        staff end the lock of a patron, whatever number they name."""
+        ...
+
     async def find_membership(self, code: str) -> Membership | None:
         """The definition of a membership as decisions need it, or None."""
         ...

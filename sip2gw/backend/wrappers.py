@@ -149,6 +149,10 @@ class Timed(PassingOn):
         """See `Backend.clear_guesses`."""
         await self._timed("clear_guesses", self._inner.clear_guesses(number))
 
+    async def join_guesses(self, number: str, other: str) -> None:
+        """See `Backend.join_guesses`."""
+        await self._timed("join_guesses", self._inner.join_guesses(number, other))
+
     async def book_payment(self, order: PaymentOrder) -> PaymentResult:
         """See `Backend.book_payment`. Timed here: each coroutine more costs a payment a µs."""
         started = self._monotonic()

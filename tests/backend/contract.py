@@ -334,6 +334,19 @@ class BackendContract:
         await backend.clear_guesses("21234")
         assert await backend.failed_pins(["21234"]) == [FailedPins()]
 
+    async def test_the_guesses_at_a_patrons_numbers_are_forgotten_together(
+        self, backend: Backend
+    ) -> None:
+        for number in ("P", "C1", "C2", "C3"):
+            await backend.record_guess(number, NOW, 1, LOCK_UNTIL)
+        await backend.join_guesses("C1", "P")
+        await backend.join_guesses("C2", "P")
+        await backend.clear_all_guesses("C1")
+        locked = FailedPins(1, LOCK_UNTIL)
+        assert await backend.failed_pins(["P", "C1", "C2", "C3"]) == [*[FailedPins()] * 3, locked]
+        await backend.clear_all_guesses("C3")
+        assert await backend.failed_pins(["C3"]) == [FailedPins()]
+
     async def test_a_membership_is_found_by_its_code(self, backend: Backend) -> None:
         """As it is part of the patrons who have it."""
         patron = await backend.find_patron("P1")

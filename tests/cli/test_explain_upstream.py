@@ -7,6 +7,7 @@ import pytest
 from behind import DIALECTS, Dialect, badges_of, behind, config_in_front
 from harness import CONFIG, LIBRARY, load, person
 from orders import saying, settling
+from scripted_library import scripted
 
 from sip2gw.backend.base import Begun, PaymentOrder
 from sip2gw.backend.factory import open_backend
@@ -73,6 +74,33 @@ async def test_an_answer_that_has_just_come_is_no_old_data(tmp_path, library_sys
     settings = await in_front_of(tmp_path, library_system.address, config)
     explained = await _explain(settings, Wanted("door-1", "1001", at=NOON))
     assert explained.reason == "granted"
+
+
+async def test_what_they_say_both_ways_is_no_yes(tmp_path):
+    """C121, C158: BL twice, once N. The door does not know the card."""
+    status = b"              00020260310    120000" + b"0000" * 6
+    answer = b"64" + status + b"AOHUB|AA1001|AEAnna|BLY|BLN|"
+    async with scripted(lambda body: answer) as library:
+        file = tmp_path / "sip2gw.toml"
+        file.write_text(config_in_front(Dialect("", ""), library.address))
+        settings = load_config(file)
+        await open_backend(settings, "command", "make").store.close()
+        explained = await _explain(settings, Wanted("door-1", "1001", at=NOON))
+    assert explained.reason == "unknown_card"
+
+
+async def test_the_pass_of_whom_only_our_store_knows(tmp_path, library_system):
+    """B34: it goes before the calendar; then the library system does not know the card."""
+    lists = """[branches.MAIN]
+pass = [{ card = "4711" }]
+exceptions = [{ date = 2026-03-10, state = "closed" }]"""
+    config = CONFIG.replace("[branches.MAIN]", lists)
+    settings = await in_front_of(tmp_path, library_system.address, config)
+    store = open_backend(settings, "command", "write").store
+    load(store, [{"kind": "patron", "id": "4711", "name": "Cleaner"}])
+    await store.close()
+    assert (await _explain(settings, Wanted("door-1", "4711", at=NOON))).reason == "unknown_card"
+    assert (await _explain(settings, Wanted("door-1", "4712", at=NOON))).reason == "closed"
 
 
 async def test_their_answer_is_shown_but_for_personal_data(config, capsys):

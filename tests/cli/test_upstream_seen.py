@@ -20,6 +20,7 @@ from sip2gw.config.tables.upstream import Account
 from sip2gw.policy.upstream.presets import PRESETS
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.checksum import seal
+from sip2gw.protocol.line.matching import asked_by
 
 from .upstream_library import ANNA, ON_LINE, character_sum
 
@@ -263,6 +264,7 @@ BY_CHARACTERS = UTF8 + b"AY1AZ" + character_sum(UTF8 + b"AY1AZ")
         (BY_CHARACTERS, "characters", "characters", "ok"),
         (ON_LINE, "bytes", "none", "warning"),
         (ON_LINE + b"AY1AZ0000", "bytes", "none", "warning"),
+        (ON_LINE + b"AY1AZ0000", "none", "none", "ok"),  # nothing is left to be done
     ],
 )
 def test_checksums(frame: bytes, configured: str, fits: str, level: str) -> None:
@@ -278,6 +280,8 @@ def test_a_system_that_was_asked_without_checksums_is_asked_once_with() -> None:
     assert fitting_checksums(Seen(quiet, (works,))) == "none"
     sealed = exchange("99", seal(ON_LINE, b"1", with_checksum=True))
     assert fitting_checksums(Seen(quiet, (works,), summed=sealed)) == "bytes"
+    misnumbered = exchange("99", seal(ON_LINE, b"2", with_checksum=True))
+    assert fitting_checksums(Seen(ACCOUNT, (works,), summed=misnumbered)) == "none"
 
 
 @pytest.mark.parametrize(("days", "level"), [(30, "ok"), (29, "warning")])
@@ -465,6 +469,29 @@ def test_a_63_that_works_whatever_bx_says() -> None:
     seen = Seen(ACCOUNT, (works,), card=(exchange("63", ANNA),))
     assert said(seen)["patrons"][1].endswith("set messages to the codes that work")
     assert '"63"' in fitting_toml({}, [seen]).split("messages = ")[1]
+
+
+def test_a_63_that_is_never_answered_although_bx_has_it() -> None:
+    """A door would wait for nothing."""
+    only_23 = exchange("23", b"24              00020260310    120000AEAnna|BLY|")
+    seen = Seen(ACCOUNT, (WORKS,), card=(Exchange("63", b"1", failure=Verdict.CLOSED), only_23))
+    assert said(seen)["patrons"][1].endswith("set messages without 63")
+    messages = fitting_toml({}, [seen]).split("messages = ")[1]
+    assert '"23"' in messages
+    assert '"63"' not in messages
+
+
+def test_an_answer_with_the_number_of_another_card() -> None:
+    """C151: a user name was asked, AA is the card number. Who is not known there has none."""
+    asked = asked_by(b"6300020260310    120000          AOTOWN|AAanna|AC|")
+    seen = Seen(ACCOUNT, (WORKS,), card=(replace(exchange("63", ANNA), asked=asked),))
+    assert said(seen)["card"][1].endswith("set aliases = true")
+    assert "aliases = true\n" in fitting_toml({}, [seen])
+    knows = replace(seen, account=replace(ACCOUNT, aliases=True))
+    assert "card" not in said(knows)
+    nobody = exchange("63", ANNA.replace(b"BLY", b"BLN"))
+    unknown = replace(seen, card=(replace(nobody, asked=asked),))
+    assert "aliases" not in fitting_toml({}, [unknown])
 
 
 def test_the_flags_of_a_patron_are_named() -> None:

@@ -418,6 +418,22 @@ async def test_staff_end_a_lock_by_the_number_that_was_scanned(there, number):
     assert await there.guess(number, "1234") is OK
 
 
+@pytest.mark.parametrize("named_by_staff", ["91", "92", "93"])
+async def test_staff_end_a_lock_by_any_number_of_the_patron(there, named_by_staff):
+    """The cards 91 and 93 are of 92, as the library system says (B20, B74, C151)."""
+    there.library.pins["91"] = there.library.pins["92"] = there.library.pins["93"] = "1234"
+    there.library.holders = {"91": "92", "93": "92"}
+    for n in range(5):
+        await there.guess("91", f"000{n}", there.session(aliases=True))
+    assert await there.guess("93", "1234", there.session(aliases=True)) is LOCKED
+    app = there.gateway.app
+    anew = Behind(there.gateway, there.library)  # as after a restart
+    done = await unblock(app.store, app.gateway.site.config, named_by_staff)
+    assert done["pin_unlocked"]
+    for number in ("91", "92", "93"):
+        assert await anew.guess(number, "1234", anew.session(aliases=True)) is OK
+
+
 async def test_a_pin_of_which_nothing_is_said_opens_nothing(there):
     there.library.cq = False
     asked = await there.identifier.ask(there.session(), ask_63("91", "1234"))
@@ -749,6 +765,19 @@ async def test_who_was_not_admitted_has_no_hash(door, monkeypatch):
     assert door.services.admissions.pin_hash("91") is None
     assert await away(door, session, record, "91", "1234") is WRONG
     assert hashes.await_count == 0
+
+
+async def test_who_comes_before_the_pin_is_hashed_is_not_locked(door, monkeypatch):
+    """Nobody can judge the PIN, so that it was right or wrong does not count."""
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 60)
+    session = door.session("door-1")
+    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    door.services.admissions.remember("door-1", "91", record, 0)
+    assert [await away(door, session, record, "91", "1234") for _ in range(6)] == [WRONG] * 6
+    assert await door.counted("91") == [0]
+    door.gateway.clock.advance(60)
+    assert await door.guess("91", "1234") is OK
+    door.identifier._emergency.working.cancel()
 
 
 async def test_a_door_that_knows_no_emergency_hashes_nothing(there):

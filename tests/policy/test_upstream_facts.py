@@ -492,13 +492,23 @@ def test_whatever_stands_in_a_field_a_fact_is_right_or_unknown(parts, rules, ans
     assert repr(facts)
 
 
+UNTIL = FactRules(membership_until=Fact("PA"))
+
+
 @given(
     st.dates(min_value=date(1000, 1, 1)),
     st.sampled_from(["%Y%m%d", "%Y%m%d    123456", "%Y-%m-%d"]),
 )
 def test_every_date_is_read_as_the_day_it_says(day, form):
-    facts = read(b"AA1|PB" + day.strftime(form).encode() + b"|")
-    assert facts.birth_date == day
+    facts = read(b"AA1|PA" + day.strftime(form).encode() + b"|", UNTIL)
+    assert facts.membership_until == day
+
+
+@pytest.mark.parametrize("said", [b"00010101", b"1800-01-01", b"19000101", b"19000101    000000"])
+def test_a_date_that_stands_for_no_birth_date_makes_nobody_old_enough(said):
+    """B36; the next day somebody may have been born."""
+    assert read(b"AA1|PB" + said + b"|").birth_date is None
+    assert read(b"AA1|PB19000102|").birth_date == date(1900, 1, 2)
 
 
 def test_what_is_not_in_an_answer_of_ours_is_unknown():

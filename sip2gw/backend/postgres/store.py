@@ -118,6 +118,8 @@ _GUESSES = f"{guesses.SELECT} = ANY ($1)"
 _RECORD_GUESS = numbered(guesses.RECORD)
 _RETURN_GUESS = numbered(guesses.RETURN)
 _CLEAR_GUESSES = numbered(guesses.CLEAR)
+_JOIN_GUESSES = numbered(guesses.JOIN)
+_CLEAR_ALL_GUESSES = numbered(guesses.CLEAR_ALL)
 _MEMBERSHIP = numbered(queries.MEMBERSHIP)
 _SET_BLOCK = numbered(queries.SET_BLOCK)
 _PRESENCE = numbered(queries.PRESENCE)
@@ -292,6 +294,15 @@ class PostgresStore(Library):
     async def clear_guesses(self, number: str) -> None:
         """Forget what `record_guess` has counted."""
         await self._fetch(_CLEAR_GUESSES, guesses.key_of(self.pin_secret, number))
+
+    async def join_guesses(self, number: str, other: str) -> None:
+        """Note that two numbers at which guesses are counted are one patron's."""
+        await self._fetch(_JOIN_GUESSES, *guesses.joined(self.pin_secret, number, other))
+
+    async def clear_all_guesses(self, number: str) -> None:
+        """Forget what is counted at `number`, and at those joined with it."""
+        key = guesses.key_of(self.pin_secret, number)
+        await self._fetch(_CLEAR_ALL_GUESSES, key, key)
 
     async def book_payment(self, order: PaymentOrder) -> PaymentResult:
         """Book `order` exactly once, durably before it returns (B46)."""

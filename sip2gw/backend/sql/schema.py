@@ -109,6 +109,7 @@ MIGRATIONS = (
         library.DOOR_LOG_IN_ORDER + money.PAYMENTS_IN_ORDER,
     ),
     Migration(35, "what goes up for a debtor, found by them alone", money.SHARES_OF_DEBTOR),
+    Migration(36, "which numbers with wrong PINs are one patron's", members.GUESSES_TOGETHER),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

@@ -411,15 +411,23 @@ class Store(Library):
 
     async def return_guess(self, number: str) -> None:
         """Count one guess less: it was not judged."""
-        await self._change_guesses(guesses.RETURN, number)
+        await self._change_guesses(guesses.RETURN, guesses.key_of(self.pin_secret, number))
 
     async def clear_guesses(self, number: str) -> None:
         """Forget what `record_guess` has counted."""
-        await self._change_guesses(guesses.CLEAR, number)
+        await self._change_guesses(guesses.CLEAR, guesses.key_of(self.pin_secret, number))
 
-    async def _change_guesses(self, statement: str, number: str) -> None:
+    async def join_guesses(self, number: str, other: str) -> None:
+        """Note that two numbers at which guesses are counted are one patron's."""
+        await self._change_guesses(guesses.JOIN, *guesses.joined(self.pin_secret, number, other))
+
+    async def clear_all_guesses(self, number: str) -> None:
+        """Forget what is counted at `number`, and at those joined with it."""
         key = guesses.key_of(self.pin_secret, number)
-        await self.write(lambda connection: guesses.change(connection, statement, key))
+        await self._change_guesses(guesses.CLEAR_ALL, key, key)
+
+    async def _change_guesses(self, statement: str, *values: str) -> None:
+        await self.write(lambda connection: guesses.change(connection, statement, values))
 
     def book_payment(self, order: PaymentOrder) -> Coroutine[Any, Any, PaymentResult]:
         """Book `order` exactly once, durably before it returns (B46, C98)."""

@@ -92,7 +92,8 @@ async def _explain(config: Config, wanted: Wanted) -> Explanation:
             raise CommandError(printable(str(error))) from None
         except LibrarySystemError:
             raise CommandError(
-                "the library system does not answer; see why with sip2gw upstream check"
+                "the library system does not answer, or about somebody else; see why with sip2gw"
+                " upstream check --card N"
             ) from None
         finally:
             await found.store.close()

@@ -79,6 +79,13 @@ def _answer(seen: Seen, one: Exchange, answer: PatronAnswer, currency: str) -> I
     facts = read_facts(answer, rules, currency, wire.text.decode)
     if answer.valid_patron_password is False:
         yield Finding("card", "note", "CQN without a PIN; it may hold back what needs one")
+    if one.is_about_another and not seen.account.aliases:
+        yield Finding(
+            "card",
+            "warning",
+            "the answer has another number (AA), so the gateway throws it away; if that is the"
+            " same patron's, set aliases = true",
+        )
     yield _flags(facts)
     for field in fields:
         yield _field(field, rules, facts, said)

@@ -172,6 +172,7 @@ _SUMS: dict[Checksum, str] = {
     "either": "sends right ones; its texts were all ASCII, so whether it sums over bytes or"
     " characters could not be seen",
     "wrong": "sends wrong ones",
+    "misnumbered": "sends the sequence numbers of other requests",
 }
 
 
@@ -179,7 +180,7 @@ def checksums_of(seen: Seen) -> Checksum:
     """What kind of checksums it sends."""
     wire = seen.wire(fitting_encoding(seen))
     kinds = {one.checksum(wire) for one in seen.exchanges}
-    order: tuple[Checksum, ...] = ("wrong", "characters", "bytes", "either")
+    order: tuple[Checksum, ...] = ("misnumbered", "wrong", "characters", "bytes", "either")
     return next((kind for kind in order if kind in kinds), "none")
 
 
@@ -188,12 +189,12 @@ def fitting_checksums(seen: Seen) -> Literal["bytes", "characters", "none"]:
     found = checksums_of(seen)
     if found == "either":
         return "bytes" if seen.account.checksums == "none" else seen.account.checksums
-    return "none" if found == "wrong" else found
+    return "none" if found == "wrong" or found == "misnumbered" else found
 
 
 def _checksums(seen: Seen) -> Finding:
     found, fits = checksums_of(seen), fitting_checksums(seen)
-    fine = fits == seen.account.checksums and found != "wrong"
+    fine = fits == seen.account.checksums
     advice = "" if fine else f"; set checksums = {_toml_of(fits)}"
     return Finding("checksums", "ok" if fine else "warning", f"{_SUMS[found]}{advice}")
 
@@ -305,6 +306,11 @@ def answers_63(seen: Seen) -> bool | None:
     return passing_63(seen)
 
 
+def names_another(seen: Seen) -> bool:
+    """Whether somebody who is known there has another number in the answer (C151)."""
+    return any(one.is_about_another and not _is_of_nobody(one) for one in seen.card)
+
+
 def _is_of_nobody(one: Exchange) -> bool:
     """Whether the answer is that of somebody who is not known: so may answer who denies a 63."""
     answer = one.answer(WireFormat())
@@ -326,9 +332,9 @@ def _doors(seen: Seen) -> Finding:
         return Finding("patrons", "ok", "a 63 is answered")
     if answers is None:
         return Finding("patrons", "problem", _nothing_to_ask(seen))
-    return Finding(
-        "patrons", "warning", "only a 23 is answered: birth date, badges and lists are unknown"
-    )
+    text = "only a 23 is answered: birth date, badges and lists are unknown"
+    advice = "; if that is so for every card, set messages without 63" if passes else ""
+    return Finding("patrons", "warning", f"{text}{advice}")
 
 
 def _nothing_to_ask(seen: Seen) -> str:

@@ -16,6 +16,7 @@ from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.errors import FrameTooLongError
 from sip2gw.protocol.line.connection import ClientConnection
 from sip2gw.protocol.line.framing import FrameBuffer
+from sip2gw.protocol.line.matching import asked_by
 from sip2gw.protocol.message import Request
 from sip2gw.protocol.wire import WireFormat
 
@@ -60,7 +61,8 @@ class Line:
     def ask(self, request: Request, *, checksum: bool | None = None) -> Exchange:
         """Send `request`, and wait for one frame; whatever happens is in the result."""
         sums = self.checksums if checksum is None else checksum
-        data = self._sealer.send_body(serialise(request, self.wire), sums)
+        body = serialise(request, self.wire)
+        data = self._sealer.send_body(body, sums)
         sequence = split_trailer(data.rstrip()).sequence
         began = time.monotonic()
         try:
@@ -73,7 +75,8 @@ class Line:
         except OSError:
             failure = Verdict.CLOSED
         else:
-            return Exchange(request.code, sequence, frame, time.monotonic() - began)
+            took_s = time.monotonic() - began
+            return Exchange(request.code, sequence, frame, took_s, asked=asked_by(body))
         return Exchange(request.code, sequence, b"", time.monotonic() - began, failure)
 
     def _frame(self, deadline: float) -> bytes:

@@ -13,6 +13,7 @@ from sip2gw.cli.upstream.findings import (
     answers_63,
     fitting_checksums,
     fitting_encoding,
+    names_another,
     passing_63,
     passing_messages,
 )
@@ -82,6 +83,11 @@ def _fitting(seen: Seen) -> Table:
         found["preset"] = preset
     if "37" not in status.supported_messages:
         found["payments"] = False
-    if answers_63(seen) and not passing_63(seen):
-        found["messages"] = sorted({*passing_messages(seen), "63"})
+    if names_another(seen):
+        found["aliases"] = True
+    answers, passing = answers_63(seen), passing_messages(seen)
+    if answers and not passing_63(seen):
+        found["messages"] = sorted({*passing, "63"})
+    elif answers is False and "63" in passing:
+        found["messages"] = sorted(passing - {"63"})
     return found

@@ -21,6 +21,7 @@ from sip2gw.protocol.checksum import (
 )
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.errors import ProtocolError
+from sip2gw.protocol.line.matching import ANYTHING, Asked
 from sip2gw.protocol.message import Response
 from sip2gw.protocol.messages import AcsStatus, LoginResponse, RequestScResend
 from sip2gw.protocol.registry import REQUESTS
@@ -51,8 +52,9 @@ class Verdict(StrEnum):
     CLOSED = "closed"
 
 
-Checksum = Literal["none", "bytes", "characters", "either", "wrong"]
-"""`either`: the text is all ASCII, so bytes and characters give the same sum."""
+Checksum = Literal["none", "bytes", "characters", "either", "wrong", "misnumbered"]
+"""`either`: the text is all ASCII, so bytes and characters give the same sum. `misnumbered`: the
+sequence number beside it is that of another request."""
 
 
 class Exchange(Opaque, Struct, frozen=True):
@@ -66,6 +68,8 @@ class Exchange(Opaque, Struct, frozen=True):
     seconds: float = 0.0
     failure: Literal[Verdict.SILENT, Verdict.CLOSED, Verdict.ENDLESS] | None = None
     """Why there is no frame."""
+    asked: Asked = ANYTHING
+    """Whom the request was about."""
 
     def answer(self, wire: WireFormat) -> Response | None:
         """The answer as a message; None when it is none."""
@@ -92,11 +96,20 @@ class Exchange(Opaque, Struct, frozen=True):
             return Verdict.REFUSED
         return Verdict.ANSWERED
 
+    @property
+    def is_about_another(self) -> bool:
+        """Whether the answer is about another number (AA) than was asked (C151)."""
+        return self.verdict is Verdict.ANSWERED and not self.asked.is_answered_by(
+            split_trailer(self.frame).body
+        )
+
     def checksum(self, wire: WireFormat) -> Checksum:
         """What kind of checksum the answer carries."""
         trailer = split_trailer(self.frame)
         if not trailer.has_checksum:
             return "none"
+        if self.verdict is Verdict.SEQUENCE:
+            return "misnumbered"
         if checksum_matches(trailer.summed, trailer.digits):
             return "either" if trailer.summed.isascii() else "bytes"
         if character_checksum_matches(wire.text.decode(trailer.summed), trailer.digits):

@@ -30,6 +30,9 @@ from sip2gw.policy.upstream.rules import BY_FLAGS, Fact, FactRules
 from sip2gw.protocol.messages import PatronInformationResponse
 from sip2gw.protocol.structs import Discreet, Hidden
 
+_BORN_SINCE = date(1900, 1, 2)
+"""Library systems write the first of January 1900, or of the year 1, where they know none."""
+
 
 class Facts(Discreet, Struct, frozen=True):
     """What an answer says about a patron; None and empty: it does not say it."""
@@ -120,7 +123,7 @@ def read_facts(response: PatronAnswer, rules: FactRules, currency: str, decode: 
         address=fields.first("BD"),
         email=fields.first("BE"),
         phone=fields.first("BF"),
-        birth_date=_date(fields, rules.birth_date),
+        birth_date=_born(fields, rules.birth_date),
         membership=membership,
         membership_until=until,
         badges=tuple(dict.fromkeys(_words(fields, rules.badges))),
@@ -160,6 +163,12 @@ def _date(fields: Fields, fact: Fact | None) -> date | None:
         return None
     said = read_date(fact.map.get(text, text), fact.formats)
     return said or read_date(fact.default or "", fact.formats)
+
+
+def _born(fields: Fields, fact: Fact | None) -> date | None:
+    """The birth date; one that nobody can have stands for none, and makes nobody old enough."""
+    said = _date(fields, fact)
+    return said if said is not None and said >= _BORN_SINCE else None
 
 
 def _until(fields: Fields, fact: Fact | None) -> tuple[date | None, Until]:

@@ -83,14 +83,15 @@ class Asked(Opaque, Struct, frozen=True):
         raise StrangeAnswerError
 
 
-_UNKNOWN = Asked(None)
+ANYTHING = Asked(None)
+"""What a request that we do not know is about."""
 
 
 def asked_by(body: bytes) -> Asked:
     """What the request `body` is about."""
     kind = _KINDS.get(body[:COMMAND_WIDTH])
     if kind is None:
-        return _UNKNOWN
+        return ANYTHING
     at = kind.fields_at
     item = _value(_ITEM, body, at) if kind.is_about_item else None
     return Asked(kind, _value(_PATRON, body, at) or b"", item or b"")

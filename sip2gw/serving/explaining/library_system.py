@@ -11,16 +11,16 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from sip2gw.authentication.asking import Asking, Question, question_of
+from sip2gw.authentication.asking import Asking, Question, question_of, told_nothing
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import Lease, LibrarySystem, NotAskedError, Sent
 from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import is_offered, library_of
 from sip2gw.handlers.upstream.overlay import withheld_fields
 from sip2gw.handlers.upstream.passing import RefusedHereError, pass_on
-from sip2gw.model import Card, CardState, PatronRecord
+from sip2gw.model import Card, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import says_nothing
+from sip2gw.policy.upstream.facts import deny_doubtful, says_nothing
 from sip2gw.policy.upstream.questions import given_pin, going_up, spelling
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.describe import describe_frame
@@ -150,14 +150,15 @@ class AskedForExplanation(Asking):
             return Asked(None, None, PinState.ABSENT, None)
         answer = await library.ask(manner.account, session.terminal.name, up)
         assert isinstance(answer, PatronStatusResponse | PatronInformationResponse)
+        deny_doubtful(answer)
         if not self._asked:
             self.answer += lines_of(session, answer)
-        if says_nothing(answer, with_pin=False):
-            return Asked(None, None, PinState.ABSENT, answer)
         here = await self._backend.find_here(number)
+        if says_nothing(answer, with_pin=False):
+            return told_nothing(number, here, PinState.ABSENT, answer, is_unknown=True)
         asked, record = await self._told(session, question, here, PinState.OK, answer)
-        if asked.card is None or asked.card.state is CardState.REPLACED:
-            return replace(asked, pin=PinState.ABSENT)
+        if asked.card is None or asked.pin is PinState.ABSENT:
+            return asked
         numbers = {number, record.id, here.holder.id if here.holder is not None else number}
         return await self._unless_locked(session, asked, asked.card, numbers)
 

@@ -161,12 +161,13 @@ def _remaining(done: UnblockedJson) -> str:
 
 
 async def _unlock_pin(store: Library, number: str, record: PatronRecord | None) -> bool:
-    """Forget the wrong PINs at `number`, known to the store or not, and at the patron's others."""
+    """Forget the wrong PINs at `number`, known to the store or not, and at the patron's others:
+    those of our store, and those that a guess has shown to be theirs."""
     names = _counted_at(number) if record is None else _counted_at(number, *_numbers(record))
     if not any(failed.failures for failed in await store.failed_pins(names)):
         return False
     for name in names:
-        await store.clear_guesses(name)
+        await store.clear_all_guesses(name)
     return True
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from sip2gw.backend.database import Connection, WriteResult
+from sip2gw.backend.sql.queries import fill
 from sip2gw.backend.sql.values import time_text, time_value
 from sip2gw.model import NO_FAILURES, FailedPins
 
@@ -33,6 +34,19 @@ RECORD = """
 RETURN = """
     UPDATE guess SET failures = failures - 1, locked_until = NULL WHERE key = ? AND failures > 0"""
 CLEAR = "DELETE FROM guess WHERE key = ?"
+_TOGETHER = """
+    SELECT b.key FROM guess AS a JOIN guess AS b ON b.together = a.together WHERE a.key"""
+JOIN = fill(
+    """
+    UPDATE guess SET together = ?
+    WHERE key IN (SELECT ? UNION SELECT ? UNION {together} IN (?, ?))""",
+    together=_TOGETHER,
+)
+CLEAR_ALL = fill(
+    "DELETE FROM guess WHERE key IN (SELECT ? UNION {together} = ?)", together=_TOGETHER
+)
+"""What is counted at a number, and at all that were joined with it. One list of keys, because an
+`OR` on SQLite looks for `together` when it has deleted already what it has found before."""
 FORGET = "DELETE FROM guess WHERE kept_until <= ?"
 COUNT_FORGOTTEN = "SELECT COUNT(*) FROM guess WHERE kept_until <= ?"
 SELECT = "SELECT key, failures, locked_until FROM guess WHERE key "
@@ -78,9 +92,15 @@ def record(
     return WriteResult(None if row is None else row[0], (number,))
 
 
-def change(connection: Connection, statement: str, key: str) -> WriteResult[None]:
-    """Run `RETURN` or `CLEAR`."""
-    connection.execute(statement, (key,))
+def joined(secret: bytes, number: str, other: str) -> tuple[str, ...]:
+    """What `JOIN` wants to know."""
+    one, two = key_of(secret, number), key_of(secret, other)
+    return (one, one, two, one, two)
+
+
+def change(connection: Connection, statement: str, values: Sequence[str]) -> WriteResult[None]:
+    """Run `RETURN`, `CLEAR`, `JOIN` or `CLEAR_ALL`."""
+    connection.execute(statement, values)
     return WriteResult(None)
 
 

@@ -147,6 +147,12 @@ GUESSES = (
 )
 """By a keyed digest of the card number: `pin_failure` holds only patrons whom our store knows."""
 
+GUESSES_TOGETHER = (
+    "ALTER TABLE guess ADD COLUMN together TEXT",
+    "CREATE INDEX guess_together ON guess (together) WHERE together IS NOT NULL",
+)
+"""The numbers of one patron have the key of one of them; only while they are counted."""
+
 PROPOSERS = (
     """ALTER TABLE relationship ADD COLUMN proposed_by TEXT NOT NULL DEFAULT 'staff'
         CHECK (proposed_by IN ('from', 'to', 'staff'))""",

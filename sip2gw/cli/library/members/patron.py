@@ -107,8 +107,9 @@ def block(
 def unblock(patron_id: PatronArgument, config: ConfigOption = None) -> None:
     """Lift the blocks set by staff or a terminal. Imported blocks end only by an import.
 
-    In front of a library system this also forgets the wrong PINs of the number, and so ends the
-    lock of its PIN, even if the store does not know the patron.
+    In front of a library system this also forgets the wrong PINs of the number and of the patron's
+    other numbers, as far as guesses have shown them, and so ends the lock of the PIN, even if the
+    store does not know the patron.
     """
     settings = configured(config)
     with opened_store(settings) as store:
