@@ -33,6 +33,7 @@ from sip2gw.protocol.timestamps import TimestampCache
 Question = PatronStatusRequest | PatronInformation
 LibraryAnswer = PatronStatusResponse | PatronInformationResponse
 
+_REPLACED = CardState.REPLACED
 _NO_LIST: frozenset[Summary] = frozenset()
 _DATES = TimestampCache("local")
 """All questions within a second have the same."""
@@ -101,10 +102,15 @@ class Asking:
         if pending and record.word is not None:
             ids = tuple(fee.id for fee in pending)
             record = replace(record, word=replace(record.word, pending=ids))
-        card = record.card(number)
-        if card is not None and card.state is CardState.REPLACED:
-            state = PinState.ABSENT  # as on our own store; only we may know it (B21)
-        return Asked(record, card, state, answer), record
+        return as_asked(record, number, state, answer), record
+
+
+def as_asked(record: PatronRecord, number: str, state: PinState, answer: LibraryAnswer) -> Asked:
+    """What an answer tells of the holder `record` of card `number`."""
+    card = record.card(number)
+    if card is not None and card.state is _REPLACED:
+        state = PinState.ABSENT  # as on our own store; only we may know it (B21)
+    return Asked(record, card, state, answer)
 
 
 def told_nothing(

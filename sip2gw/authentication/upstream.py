@@ -15,6 +15,7 @@ from sip2gw.authentication.asking import (
     Asking,
     LibraryAnswer,
     Question,
+    as_asked,
     told_nothing,
 )
 from sip2gw.authentication.emergency import EmergencyPins
@@ -146,7 +147,7 @@ class UpstreamIdentifier(Asking):
             if record is None:
                 asked, record = await self._told(session, request, here, state, answer)
             else:
-                asked = Asked(record, record.card(number), state, answer)
+                asked = as_asked(record, number, state, answer)
             if state is _ABSENT:  # else judging the PIN has taught it
                 self._pins.learn(number, record.id)
             admitted = self._admissions.known(record.id)
