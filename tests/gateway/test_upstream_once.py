@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from behind import UPSTREAM
-from harness import CONFIG, NOON, STAMP, running
+from harness import CONFIG, NOON, STAMP, ask_63, running
 from hostile_library import UNCLEAR, HostileLibrary, Loans, script
 
 LATER = "20260310    120500"
@@ -460,3 +460,14 @@ async def test_a_slow_item_delays_no_other_terminal(tmp_path):
         async with asyncio.timeout(30):  # no time passes in the gateway, so the first still waits
             assert (await quick.ask(lend("I2", "1002"))).startswith("121")
             assert (await quick.ask(give_back("I2"))).startswith("101")
+
+
+async def test_who_opens_a_line_for_each_question_needs_one_line_there(tmp_path):
+    """What a session has leased is anybody's when its terminal has hung up (B94, C120, C122)."""
+    async with before(tmp_path) as (gateway, _):
+        for _ in range(3):
+            kiosk = await gateway.terminal("kiosk-1")
+            assert (await kiosk.ask(ask_63("1001"))).startswith("64")
+            kiosk.writer.close()
+            await until(lambda: not gateway.app.server.lines_of("kiosk-1"))
+        assert gateway.app.library.states()[0].open == 1
