@@ -4,6 +4,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 from behind import UPSTREAM
@@ -15,6 +16,8 @@ LATER = "20260310    120500"
 TIMEOUT_S = 0.3
 LATE_S = 2
 """After so long a request that was not done never will be."""
+GIVEN_UP_S = 11
+"""Longer than the time-out in a 98."""
 KIOSK_2 = """
 [terminals.kiosk-2]
 profile = "kiosk"
@@ -449,6 +452,27 @@ async def test_nothing_goes_up_that_could_not_be_written_down(tmp_path, monkeypa
         assert NOT_SURE not in answer
         assert library.asked == []
         monkeypatch.undo()
+        assert (await kiosk.ask(lend())).startswith("121")
+
+
+async def test_what_stood_still_until_its_terminal_gave_up_does_not_go_up(tmp_path):
+    """The process stands still between writing a request down and sending it. By then its terminal
+    has asked another gateway, or told the patron that it does not work."""
+    async with before(tmp_path) as (gateway, library):
+        backend = gateway.app.gateway.services.backend
+        begin_sending = backend.begin_sending
+
+        async def stands_still(sending):
+            await begin_sending(sending)
+            gateway.clock.advance(GIVEN_UP_S)
+
+        kiosk = await gateway.terminal("kiosk-1")
+        with patch.object(backend, "begin_sending", stands_still):
+            answer = await kiosk.ask(lend())
+        assert answer.startswith("120")
+        assert NOT_SURE not in answer
+        assert library.asked == []
+        assert await gateway.store.journalled("I1") is None
         assert (await kiosk.ask(lend())).startswith("121")
 
 
