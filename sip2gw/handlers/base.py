@@ -317,6 +317,11 @@ class Session(Discreet, Struct):
         age = self.services.clock.monotonic() - self.verified_at
         return bool(card) and card == self.verified_card and age <= VERIFIED_TTL_S
 
+    def end(self) -> None:
+        """The terminal has gone: its line of the library system is anybody's (C122)."""
+        if self.services.library is not None:
+            self.services.library.release(self.lease)
+
     def ask(self, order: CirculationOrder) -> None:
         """Remember that `order` was answered with a question; sending it again answers yes."""
         whose = (order.patron_id, order.item_id)

@@ -158,6 +158,8 @@ class TerminalServer:
         self.gateway.metrics.connections[line.profile_label] -= 1
         self._doorkeeper.leave(line.conversation.address, stranger=not line.terminal_name)
         self._connected.leave(line.terminal_name, line)
+        if line.conversation.session is not None:
+            line.conversation.session.end()
         self._end_watching(line, line.conversation)
 
     def _begin_watching(

@@ -34,6 +34,8 @@ class Paying:
     """Whether anything may have reached the library system."""
     payment_id: str = ""
     """In the journal, once it is there."""
+    noted_s: float = 0.0
+    """When we last began to write into the journal that a share goes up; monotonic."""
 
 
 class Outcome(Discreet, Struct, frozen=True):

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 from harness import CONFIG, STAMP, ask_23, ask_63, fields, running
-from library_fakes import FakeLibrary, put_behind, said
+from library_fakes import ALL_CODES, FakeLibrary, put_behind, said
 
 from sip2gw.backend.system import BadAnswerError, Lease, NoAnswerError, NotAskedError
 from sip2gw.handlers.base import Asked
@@ -484,8 +484,9 @@ async def test_35_is_y_though_they_are_away(gateway, error):
     assert len(library.released) == 1
 
 
-async def test_35_stays_here_if_there_is_no_line_or_they_do_not_take_it(gateway):
-    for library, leased in ((FakeLibrary(), False), (FakeLibrary(offered=frozenset()), True)):
-        assert await ended(gateway, library, leased=leased) == ENDED
-        assert library.asked == []
-        assert len(library.released) == 1
+@pytest.mark.parametrize(("offered", "leased"), [(ALL_CODES, False), (frozenset(), True)])
+async def test_35_stays_here_if_there_is_no_line_or_they_do_not_take_it(gateway, offered, leased):
+    library = FakeLibrary(offered=offered)
+    assert await ended(gateway, library, leased=leased) == ENDED
+    assert library.asked == []
+    assert len(library.released) == 1

@@ -461,6 +461,15 @@ async def test_everything_is_renewed_for_authorisers_by_profile(site):
     assert answer.startswith(f"6610002{'0002'}{STAMP}AOHUB|BMX1|BMX1|BNX2|BNX2|")
 
 
+@pytest.mark.parametrize("request_", [ask_29(), f"65{STAMP}AOHUB|AA1020|AD1020|"])
+async def test_the_line_of_the_questions_about_authorisers_is_anybodys_again(site, request_):
+    """Nobody comes back on it, so it must not wait for anybody (C122)."""
+    gateway = await site("renewals_of_authorisers = true", RELATED)
+    library = says(f"6610001{'0000'}{THEN}AOTHERE|BMX1|", YES_30)
+    await helped(gateway, library, request_)
+    assert len(library.released) == 1
+
+
 async def test_what_was_renewed_stays_said_if_they_fail_for_the_next(site):
     gateway = await site("renewals_of_authorisers = true", RELATED)
     yes = response(f"6610001{'0000'}{THEN}AOTHERE|BMX1|")

@@ -4,10 +4,11 @@
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 from behind import UPSTREAM
-from harness import CONFIG, NOON, STAMP, running
+from harness import CONFIG, NOON, STAMP, ask_63, running
 from hostile_library import UNCLEAR, HostileLibrary, Loans, script
 
 LATER = "20260310    120500"
@@ -15,6 +16,8 @@ LATER = "20260310    120500"
 TIMEOUT_S = 0.3
 LATE_S = 2
 """After so long a request that was not done never will be."""
+GIVEN_UP_S = 11
+"""Longer than the time-out in a 98."""
 KIOSK_2 = """
 [terminals.kiosk-2]
 profile = "kiosk"
@@ -452,6 +455,27 @@ async def test_nothing_goes_up_that_could_not_be_written_down(tmp_path, monkeypa
         assert (await kiosk.ask(lend())).startswith("121")
 
 
+async def test_what_stood_still_until_its_terminal_gave_up_does_not_go_up(tmp_path):
+    """The process stands still between writing a request down and sending it. By then its terminal
+    has asked another gateway, or told the patron that it does not work."""
+    async with before(tmp_path) as (gateway, library):
+        backend = gateway.app.gateway.services.backend
+        begin_sending = backend.begin_sending
+
+        async def stands_still(sending):
+            await begin_sending(sending)
+            gateway.clock.advance(GIVEN_UP_S)
+
+        kiosk = await gateway.terminal("kiosk-1")
+        with patch.object(backend, "begin_sending", stands_still):
+            answer = await kiosk.ask(lend())
+        assert answer.startswith("120")
+        assert NOT_SURE not in answer
+        assert library.asked == []
+        assert await gateway.store.journalled("I1") is None
+        assert (await kiosk.ask(lend())).startswith("121")
+
+
 async def test_a_slow_item_delays_no_other_terminal(tmp_path):
     async with before(tmp_path, "silent") as (gateway, library):
         slow, quick = [await gateway.terminal(name) for name in ("kiosk-1", "kiosk-2")]
@@ -460,3 +484,14 @@ async def test_a_slow_item_delays_no_other_terminal(tmp_path):
         async with asyncio.timeout(30):  # no time passes in the gateway, so the first still waits
             assert (await quick.ask(lend("I2", "1002"))).startswith("121")
             assert (await quick.ask(give_back("I2"))).startswith("101")
+
+
+async def test_who_opens_a_line_for_each_question_needs_one_line_there(tmp_path):
+    """What a session has leased is anybody's when its terminal has hung up (B94, C120, C122)."""
+    async with before(tmp_path) as (gateway, _):
+        for _ in range(3):
+            kiosk = await gateway.terminal("kiosk-1")
+            assert (await kiosk.ask(ask_63("1001"))).startswith("64")
+            kiosk.writer.close()
+            await until(lambda: not gateway.app.server.lines_of("kiosk-1"))
+        assert gateway.app.library.states()[0].open == 1

@@ -138,6 +138,46 @@ async def test_what_nobody_waits_for_any_more_does_not_go_up(tmp_path, leaves):
         assert books_agree(gateway, library)
 
 
+async def test_what_others_take_for_dead_does_not_go_up_any_more(tmp_path):
+    """The process stands still between writing down the first share and sending it. Meanwhile
+    another gateway settles it as not booked, so the terminal may pay anew."""
+    async with before(tmp_path) as (gateway, library):
+
+        async def stands_still(begin_shares, *args):
+            begun = await begin_shares(*args)
+            now = gateway.clock.now()
+            await gateway.store.end_share(begun.payment_id, 0, booked=False, now=now, settled=True)
+            gateway.clock.advance(LATER)
+            return begun
+
+        till = await gateway.terminal("till-1")
+        with instead(gateway, "begin_shares", stands_still):
+            answer = await till.ask(pay())
+        assert answer.startswith("38N")
+        assert NOT_SURE not in answer
+        assert went_up(library) == []
+        assert (await till.ask(pay())).startswith("38Y")
+        assert len(library.answer.paid) == 1
+
+
+async def test_nor_does_the_next_share(tmp_path):
+    """The same between two 37s: what is booked stays, and the retry pays the other once."""
+    async with before(tmp_path, keys='payment_split = "lines"\n') as (gateway, library):
+
+        async def stands_still(end_share, *args, **kwargs):
+            payment = await end_share(*args, **kwargs)
+            gateway.clock.advance(LATER)
+            return payment
+
+        till = await gateway.terminal("till-1")
+        with instead(gateway, "end_share", stands_still):
+            assert (await till.ask(pay("5.00"))).startswith("38N")
+        assert library.answer.paid == [Paid(b"1001", b"1", 200, b"B1")]
+        assert (await till.ask(pay("5.00"))).startswith("38Y")
+        assert library.answer.paid[1:] == [Paid(b"1001", b"2", 300, b"B1-2")]
+        assert books_agree(gateway, library)
+
+
 async def test_what_is_still_under_way_is_not_looked_at(tmp_path):
     """Nobody takes it for dead while it is being noted, however long that takes."""
     async with before(tmp_path) as (gateway, library):

@@ -19,6 +19,7 @@ from sip2gw.monitoring.telemetry import Log
 from sip2gw.policy.upstream.facts import read_facts, record_of, says_nothing
 from sip2gw.policy.upstream.fees import fee_list_of
 from sip2gw.policy.upstream.payments import (
+    DEAD_AFTER,
     Verdict,
     debts_of,
     likely_verdict,
@@ -37,9 +38,6 @@ from sip2gw.shared.payments import Payments
 
 LOOKS_MAX = 50
 """In one go; the others follow in the next."""
-DEAD_AFTER = timedelta(seconds=30)
-"""So long after it went up a share is looked at, whoever sent it: that gateway may have died
-(C156). If it is not booked then, it may be later (`UNDONE_AFTER`)."""
 LATE = 3
 """No less than so many times the account's time-out."""
 LONGEST_WAIT_S = 60.0

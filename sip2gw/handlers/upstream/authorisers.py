@@ -1,4 +1,4 @@
-"""For whom somebody may renew, where only our store knows who has authorised whom (B54)."""
+"""For whom somebody may renew, where only our store knows who has authorised whom (B54, C122)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard, identify
-from sip2gw.handlers.upstream.behind import identifier_of
+from sip2gw.handlers.upstream.behind import identifier_of, library_of
 from sip2gw.handlers.upstream.passing import wrong_pin
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
@@ -58,25 +58,37 @@ def _has_shown_pin(session: Session, presented: PresentedCard) -> bool:
 
 async def _asked(session: Session, record: PatronRecord) -> list[Authoriser]:
     """Those of the authorisers who, by the library system's word, may be helped now."""
-    services, terminal = session.services, session.terminal
+    terminal = session.terminal
     # A session of its own: whom we ask about now is not who stands at the terminal.
-    aside = Session(services, terminal)
-    found = []
-    for authoriser_id in renewable_by(record, terminal.relationships):
-        question = PatronInformation(
-            transaction_date=write_timestamp(session.now()),
-            summary=frozenset({Summary.CHARGED}),
-            patron_identifier=authoriser_id,
-        )
-        asked = await identifier_of(session).ask(aside, question)
-        said, today = asked.response, session.now().date()
-        if (
-            asked.record is not None
-            and isinstance(said, PatronInformationResponse)
-            and may_renew_for(record, asked.record, terminal.relationships, today)
-        ):
-            found.append(Authoriser(authoriser_id, said.charged_items))
-    return found
+    aside = Session(session.services, terminal)
+    try:
+        asked = [
+            await _authoriser(aside, record, authoriser_id)
+            for authoriser_id in renewable_by(record, terminal.relationships)
+        ]
+    finally:
+        library_of(session)[0].release(aside.lease)
+    return [one for one in asked if one is not None]
+
+
+async def _authoriser(
+    aside: Session, record: PatronRecord, authoriser_id: str
+) -> Authoriser | None:
+    """The library system's word about one of them; None if they may not be helped now."""
+    question = PatronInformation(
+        transaction_date=write_timestamp(aside.now()),
+        summary=frozenset({Summary.CHARGED}),
+        patron_identifier=authoriser_id,
+    )
+    asked = await identifier_of(aside).ask(aside, question)
+    said, relationships, today = asked.response, aside.terminal.relationships, aside.now().date()
+    if (
+        asked.record is None
+        or not isinstance(said, PatronInformationResponse)
+        or not may_renew_for(record, asked.record, relationships, today)
+    ):
+        return None
+    return Authoriser(authoriser_id, said.charged_items)
 
 
 def has_on_loan(authoriser: Authoriser, item_id: str) -> bool:

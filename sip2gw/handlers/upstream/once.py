@@ -35,6 +35,10 @@ SendUp = Callable[[Sent], Coroutine[Any, Any, Response]]
 """Asks the library system, and says when the request goes up."""
 
 
+class _TooLateError(NotAskedError):
+    """It was not sent, for its terminal does not wait for it any more (C98)."""
+
+
 async def send_once(
     session: Session,
     request: OnceRequest,
@@ -84,6 +88,8 @@ async def _wait(session: Session, passage: Passage, outcome: Awaitable[Response]
         return _copied(await outcome)
     except HungUpError:
         raise
+    except _TooLateError:  # so it is not taken off line either
+        raise BackendTimeoutError("it did not go up in time") from None
     except asyncio.CancelledError:
         if not passage.is_sent:
             raise BackendTimeoutError("it did not go up in time") from None
@@ -156,11 +162,14 @@ async def _send(session: Session, passage: Passage, send: SendUp) -> Response:
         NotAskedError: it did not go up, or nobody waits for it any more.
         NoAnswerError, BadAnswerError: nobody knows.
     """
-    backend, sending = session.services.backend, passage.sending
+    backend, clock = session.services.backend, session.services.clock
+    sending, began_s = passage.sending, clock.monotonic()
     await backend.begin_sending(sending)
-    if not passage.waiting:
+    # If the process stood still meanwhile, nobody has had time to say that the terminal gave up.
+    stood_still = clock.monotonic() - began_s > session.terminal.timeout_s
+    if stood_still or not passage.waiting:
         backend.end_sending(sending)
-        raise NotAskedError
+        raise _TooLateError
     passage.is_sent = True
     try:
         passage.answer = await send(partial(session.services.sendings.sent, sending))

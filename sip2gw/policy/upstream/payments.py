@@ -23,6 +23,10 @@ Split = Literal["sum", "lines"]
 CERTAIN_FOR = timedelta(minutes=10)
 """So long after a 37 a difference is taken for its effect; later it may have other causes."""
 
+DEAD_AFTER = timedelta(seconds=30)
+"""So long after it was written down that a share goes up it is looked at, whoever sends it: that
+gateway may have died (C156). If it is not booked then, it may be later (`UNDONE_AFTER`)."""
+
 UNDONE_AFTER = timedelta(seconds=90)
 """So long after a 37 nothing has moved because it was not booked. Before that it may be waiting
 there, for a lock above all: MySQL gives up after 50 s, and most programs after a minute."""

@@ -25,7 +25,7 @@ from sip2gw.handlers.upstream.passing import in_their_manner, with_kept_bytes
 from sip2gw.model import Payment, PaymentStatus, format_amount
 from sip2gw.model.shares import Debts, Share
 from sip2gw.policy.reasons import PaymentRefusalReason
-from sip2gw.policy.upstream.payments import receipt_of
+from sip2gw.policy.upstream.payments import DEAD_AFTER, receipt_of
 from sip2gw.protocol.encoding import storable
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.protocol.structs import Discreet, Hidden
@@ -89,6 +89,7 @@ async def pay_once(session: Session, request: FeePaid, intent: Intent) -> Paymen
 
 
 async def _pay(session: Session, request: FeePaid, intent: Intent, paying: Paying) -> PaymentResult:
+    paying.noted_s = session.services.clock.monotonic()
     begun = await session.services.backend.begin_shares(
         intent.order, intent.account, intent.plan, intent.texts, intent.debts, intent.pending
     )
@@ -147,7 +148,8 @@ async def _send_all(
         bk = receipt_of(order.bk, begun.payment_id, position, guarded=manner.guards_bk)
         was_sent = paying.is_sent
         try:
-            if not paying.waiting:  # what was answered no is not done later (C98)
+            # What was answered no is not done later (C98), and what others have settled neither.
+            if not paying.waiting or _stood_still(session, paying):
                 raise NotAskedError
             up = _request_of(session, request, order.currency, share, bk)
             paying.is_sent = True
@@ -160,11 +162,18 @@ async def _send_all(
             raise OutcomeUnknownError("the library system did not answer") from error
         assert isinstance(answer, FeePaidResponse)
         booked, texts = answer.payment_accepted, tuple(map(storable, answer.screen_message))
+        paying.noted_s = session.services.clock.monotonic()
         payment = await _end(session, begun, number, booked=booked, texts=texts)
         if not booked:
             raise RefusedThereError(texts)
     assert payment is not None
     return PaymentResult(PaymentOutcome.BOOKED, payment)
+
+
+def _stood_still(session: Session, paying: Paying) -> bool:
+    """Whether the process did between noting a share and sending it, for so long that another
+    gateway may take it for dead (C156). By half of that time, for their clocks differ."""
+    return session.services.clock.monotonic() - paying.noted_s > DEAD_AFTER.total_seconds() / 2
 
 
 def _request_of(
