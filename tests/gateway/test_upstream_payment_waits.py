@@ -319,6 +319,39 @@ async def test_while_it_is_away_only_the_very_same_is_answered_from_the_journal(
         assert (await till.ask(pay())).startswith("38Y")
 
 
+TOMORROW = "20260311    120000"
+
+
+@pytest.mark.parametrize(
+    ("profile", "kept"),
+    [
+        pytest.param("", ["bk_another_day"], id="nobody knows whether it is a retry"),
+        pytest.param("bk_retention_days = 1", [], id="receipts start anew each day"),
+    ],
+)
+async def test_c105_while_it_is_away_the_number_of_another_day_is_not_taken_for_a_retry(
+    tmp_path, profile, kept
+):
+    """A yes would tell of yesterday's payment, and today's would be nowhere."""
+    async with before(tmp_path, profile=profile) as (gateway, library):
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        library.vanish()
+        gateway.clock.advance(23 * 3600)
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38Y")
+        assert NOT_SURE in await till.ask(pay(date=TOMORROW))
+        assert [one.reason for one in gateway.store.refused_payments()] == kept
+
+
+async def test_while_it_is_away_a_receipt_number_is_free_after_its_days(tmp_path):
+    """C5: its clock stands still, so all its payments seem to be of one day."""
+    async with before(tmp_path) as (gateway, library):
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        library.vanish()
+        gateway.clock.advance(31 * 86400)
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38N")
+
+
 async def test_while_it_is_away_what_they_refused_is_a_no(tmp_path):
     async with before(tmp_path) as (gateway, library):
         library.answer._pay = lambda *_: False

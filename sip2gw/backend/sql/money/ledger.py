@@ -150,20 +150,29 @@ def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentRe
         key: `queries.KEY_COLUMNS` of the payment under the key, which is free when that has
             expired (C5) or the order is another payment that takes it over (C105).
     """
-    if key is None or key[2] <= time_text(order.now):
+    if key is None or is_free(key, order.now):
         return None
-    content, payment_id, _, transacted, booked = key
-    first = Receipt(content, time_value(transacted), datetime.fromisoformat(booked))
     again = Receipt(order.content, order.transacted, order.now)
-    match receipt_use(first, again, order.receipts):
+    match receipt_use(receipt_of_key(key), again, order.receipts):
         case ReceiptUse.RETRY:
-            return str(payment_id)
+            return str(key[1])
         case ReceiptUse.REUSED:
             return refused(PaymentRefusalReason.BK_REUSED)
         case ReceiptUse.DOUBTFUL:
             return refused(PaymentRefusalReason.BK_ANOTHER_DAY)
         case ReceiptUse.NEW:
             return None
+
+
+def is_free(key: Sequence[Any] | None, now: datetime) -> bool:
+    """Whether no payment has a key any more, by its `queries.KEY_COLUMNS` (C5)."""
+    return key is None or bool(key[2] <= time_text(now))
+
+
+def receipt_of_key(key: Sequence[Any]) -> Receipt:
+    """What another payment under a key is compared with, by its `queries.KEY_COLUMNS` (C105)."""
+    content, _, _, transacted, booked = key
+    return Receipt(content, time_value(transacted), datetime.fromisoformat(booked))
 
 
 def refused(reason: PaymentRefusalReason) -> PaymentResult:

@@ -77,14 +77,14 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
 
 
 async def _kept(session: Session, request: FeePaid, bill: Bill) -> Answer | None:
-    """What the journal says to a retry while the library system does not answer (C59).
+    """What the journal says to a retry while the library system does not answer (C59, C105).
 
     Raises:
         OutcomeUnknownError: it says that nobody knows.
     """
-    if not bill.bk:
-        return None
     found = await repeats_kept(session, request, bill)
+    if isinstance(found, PaymentRefusalReason):
+        return refuse(session, request, found)
     if found is None or found.status == PaymentStatus.REFUSED:
         return None
     if found.status == PaymentStatus.UNKNOWN:
