@@ -386,6 +386,21 @@ async def test_by_lines_each_fee_is_a_37_and_a_retry_does_the_rest(tmp_path):
         assert books_agree(gateway, library)
 
 
+async def test_b44_the_rest_does_not_go_up_once_it_was_paid_elsewhere(tmp_path):
+    """A library system that takes any amount would keep it as a credit (B44)."""
+    async with before(tmp_path, keys='payment_split = "lines"\n') as (gateway, library):
+        library.answer._pay = lambda patron, fee, money: (
+            library.answer.owed[patron].pop(fee, 0) == 200
+        )
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay("5.00"))).startswith("38N")
+        library.answer.owed[b"1001"] = {}  # at the desk
+        library.answer._pay = lambda *_: True
+        assert "nothing to pay" in await till.ask(pay("5.00"))
+        assert [one.fee for one in library.answer.paid] == [b"1"]
+        assert reconciled(gateway) == [("unknown", 300, None, "not-booked")]
+
+
 async def test_where_a_bk_is_guarded_the_37_is_asked_again(tmp_path):
     async with before(tmp_path, "silent", keys="guards_bk = true\n", guards_bk=True) as (
         gateway,

@@ -166,7 +166,24 @@ def test_each_share_has_a_receipt_number_and_a_guarded_one_is_ours(bk, position,
     ],
 )
 def test_when_the_rest_of_a_payment_goes_up(plan, payable, reason):
-    assert refusal_of_rest(["C"], plan, payable) is reason
+    rest = replace(paid(200, "1"), debtor_id="C")
+    assert refusal_of_rest([rest], plan, payable) is reason
+
+
+@pytest.mark.parametrize(
+    ("fee_id", "before", "reason"),
+    [
+        pytest.param("1", BEFORE, None, id="all of it"),
+        pytest.param("1", Debts(300, (("2", 300),)), "nothing_to_pay", id="not the fee any more"),
+        pytest.param("1", Debts(350, (("1", 50), ("2", 300))), "overpayment", id="less of it"),
+        pytest.param("", Debts(200), None, id="just so much"),
+        pytest.param("", Debts(199), "overpayment", id="less"),
+        pytest.param("", Debts(-100), "nothing_to_pay", id="they have a credit"),
+        pytest.param("1", Debts(), None, id="they do not say"),
+    ],
+)
+def test_b44_of_the_rest_no_more_goes_up_than_is_owed_now(fee_id, before, reason):
+    assert refusal_of_rest([paid(200, fee_id, before)], None, ["P"]) == reason
 
 
 def test_what_is_owed_before_each_share():

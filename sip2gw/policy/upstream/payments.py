@@ -144,20 +144,36 @@ def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str
 
 
 def refusal_of_rest(
-    debtors: Iterable[str], plan: object, payable: Collection[str]
+    shares: Sequence[Share], plan: object, payable: Collection[str]
 ) -> PaymentRefusalReason | None:
     """Why what an earlier try of a payment has left does not go up now; None: it does.
 
-    What is owed is not decided on again. But the payer must be who they say, and may still pay.
+    How it is spread is not decided on again. But the payer must be who they say, and may still pay,
+    and what is left must be owed still: it may have been paid elsewhere meanwhile (B44).
 
     Args:
-        debtors: for whom something is left.
+        shares: what is left, each with what is owed right before it, as far as they say that.
         plan: what would be decided now on a new payment.
         payable: the payer, and those for whom they may pay now.
     """
     if plan is PaymentRefusalReason.NO_PIN or plan is PaymentRefusalReason.CARD_BLOCKED:
         return plan
-    return None if set(debtors) <= set(payable) else PaymentRefusalReason.SYSTEM
+    if not {share.debtor_id for share in shares} <= set(payable):
+        return PaymentRefusalReason.SYSTEM
+    for share in shares:
+        owed = _owed_for(share)
+        if owed is not None and share.amount > owed:
+            too_much = PaymentRefusalReason.OVERPAYMENT
+            return too_much if owed > 0 else PaymentRefusalReason.NOTHING_TO_PAY
+    return None
+
+
+def _owed_for(share: Share) -> Minor | None:
+    """How much `share` can pay right before it goes up; None: they do not say."""
+    before = share.before
+    if share.fee_id and before.lines is not None:
+        return dict(before.lines).get(share.fee_id, 0)
+    return before.balance
 
 
 def refusal_beside(shares: Sequence[Share], others: Sequence[Share]) -> PaymentRefusalReason | None:

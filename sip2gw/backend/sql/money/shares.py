@@ -319,13 +319,10 @@ def _again(
     rows = connection.execute(SHARES, (holder,)).fetchall()
     if not rows or any(state == ShareState.SENT for _, state, *_ in rows):
         return refused(PaymentRefusalReason.UNKNOWN_OUTCOME)
-    debtors = {debtor for _, state, debtor, *_ in rows if state != ShareState.BOOKED}
-    reason = refusal_of_rest(debtors, plan, debts)
-    if reason is not None:
-        return refused(reason)
     left = [row for row in rows if row[1] != ShareState.BOOKED]
     shares = one_after_the_other([_share(row[2:], debts.get(row[2])) for row in left])
-    reason = _refusal_beside(connection, order, holder, shares)
+    reason = refusal_of_rest(shares, plan, debts)
+    reason = reason or _refusal_beside(connection, order, holder, shares)
     if reason is not None:
         return refused(reason)
     numbered = tuple(zip((row[0] for row in left), shares, strict=True))
