@@ -374,7 +374,8 @@ async def test_by_lines_each_fee_is_a_37_and_a_retry_does_the_rest(tmp_path):
         take = library.answer._pay
         library.answer._pay = lambda patron, fee, money: fee == b"1" and take(patron, fee, money)
         till = await gateway.terminal("till-1")
-        assert (await till.ask(pay("5.00"))).startswith("38N")
+        # A certain no would have the money given back, of which a part is booked (C98).
+        assert NOT_SURE in await till.ask(pay("5.00"))
         assert [one.fee for one in library.answer.paid] == [b"1"]
         assert listed(gateway) == [("unknown", 500, "1001", [("1", 200)])]
         assert reconciled(gateway) == [("unknown", 300, None, "not-booked")]
@@ -396,7 +397,7 @@ async def test_b44_the_rest_does_not_go_up_once_it_was_paid_elsewhere(tmp_path):
         assert (await till.ask(pay("5.00"))).startswith("38N")
         library.answer.owed[b"1001"] = {}  # at the desk
         library.answer._pay = lambda *_: True
-        assert "nothing to pay" in await till.ask(pay("5.00"))
+        assert NOT_SURE in await till.ask(pay("5.00"))
         assert [one.fee for one in library.answer.paid] == [b"1"]
         assert reconciled(gateway) == [("unknown", 300, None, "not-booked")]
 

@@ -148,6 +148,7 @@ def refusal_of_rest(
 ) -> PaymentRefusalReason | None:
     """Why what an earlier try of a payment has left does not go up now; None: it does.
 
+    A part of it is booked, so it is a no only where the payer can do something about that (C98).
     How it is spread is not decided on again. But the payer must be who they say, and may still pay,
     and what is left must be owed still: it may have been paid elsewhere meanwhile (B44).
 
@@ -158,22 +159,16 @@ def refusal_of_rest(
     """
     if plan is PaymentRefusalReason.NO_PIN or plan is PaymentRefusalReason.CARD_BLOCKED:
         return plan
-    if not {share.debtor_id for share in shares} <= set(payable):
-        return PaymentRefusalReason.SYSTEM
-    for share in shares:
-        owed = _owed_for(share)
-        if owed is not None and share.amount > owed:
-            too_much = PaymentRefusalReason.OVERPAYMENT
-            return too_much if owed > 0 else PaymentRefusalReason.NOTHING_TO_PAY
-    return None
+    may_go_up = {share.debtor_id for share in shares} <= set(payable) and all(map(_is_owed, shares))
+    return None if may_go_up else PaymentRefusalReason.UNKNOWN_OUTCOME
 
 
-def _owed_for(share: Share) -> Minor | None:
-    """How much `share` can pay right before it goes up; None: they do not say."""
-    before = share.before
-    if share.fee_id and before.lines is not None:
-        return dict(before.lines).get(share.fee_id, 0)
-    return before.balance
+def _is_owed(share: Share) -> bool:
+    """Whether so much is owed right before `share` goes up, as far as they say that."""
+    owed = share.before.balance
+    if share.fee_id and share.before.lines is not None:
+        owed = dict(share.before.lines).get(share.fee_id, 0)
+    return owed is None or share.amount <= owed
 
 
 def refusal_beside(shares: Sequence[Share], others: Sequence[Share]) -> PaymentRefusalReason | None:

@@ -322,9 +322,10 @@ def _again(
     left = [row for row in rows if row[1] != ShareState.BOOKED]
     shares = one_after_the_other([_share(row[2:], debts.get(row[2])) for row in left])
     reason = refusal_of_rest(shares, plan, debts)
-    reason = reason or _refusal_beside(connection, order, holder, shares)
     if reason is not None:
         return refused(reason)
+    if _refusal_beside(connection, order, holder, shares) is not None:
+        return refused(PaymentRefusalReason.UNKNOWN_OUTCOME)  # a part of it is booked
     numbered = tuple(zip((row[0] for row in left), shares, strict=True))
     return _started(connection, Begun(holder, numbered), order.now)
 
