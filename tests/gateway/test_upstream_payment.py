@@ -221,6 +221,20 @@ async def test_another_payment_of_the_same_amount_is_not_taken_for_it(tmp_path):
         assert reconciled(gateway) == [("unknown", 500, 300, "")]
 
 
+@pytest.mark.parametrize("by_s", [120, -3600])
+async def test_b75_when_the_clock_was_set_staff_settle_what_went_up_before(tmp_path, by_s):
+    """How long the library system has had for it, nobody knows; it may book it yet."""
+    async with before(tmp_path, "silent") as (gateway, library):
+        till = await gateway.terminal("till-1")
+        library.answer._pay = lambda *_: False
+        assert NOT_SURE in await asked(gateway, till, pay())
+        gateway.clock.set(by_s)
+        await gateway.app.settler.settle()
+        gateway.clock.advance(LATER)
+        await looked_twice(gateway)
+        assert reconciled(gateway) == [("unknown", 500, 500, "not-booked")]
+
+
 async def test_staff_settle_what_is_left(tmp_path):
     async with before(tmp_path, "silent", "silent", shows_lines=False) as (gateway, _library):
         till = await gateway.terminal("till-1")
