@@ -530,7 +530,7 @@ async def test_a_part_is_told_until_the_retry_has_done_the_rest(library: Library
     await end(library, payment, 1, booked=False)
     await follow_up(library)
     ((text, closed),) = told(library)
-    assert "was booked only in part, and answered with a no." in text
+    assert "was booked only in part, and answered with 'not sure'." in text
     assert not closed
     await end(library, await begun(library, TOM, TIM), 1, booked=True)
     await follow_up(library)
