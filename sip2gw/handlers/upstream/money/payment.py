@@ -111,7 +111,8 @@ def _intent(session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFac
         return Intent(order, manner.account, PaymentRefusalReason.UNKNOWN_FEE, debts)
     is_theirs = any(fee.id == fee_id for one in facts.debtors for fee in one.fees)
     payer = payable_by(facts.payer, amount, None if is_theirs else fee_id, goes_up=up)
-    debtors = tuple([payable_by(one, amount, None, goes_up=up) for one in facts.debtors])
+    # Of whom they say no amount, nothing was shown: nobody pays for what nobody was asked for.
+    debtors = tuple([payable_by(one, amount, None, goes_up=False) for one in facts.debtors])
     plan = order.case.decide(amount, PaymentFacts(payer, debtors))
     if not isinstance(plan, PaymentPlan):
         return Intent(order, manner.account, plan, debts)
