@@ -188,9 +188,13 @@ async def repeats_kept(
     session: Session, request: FeePaid, bill: Bill
 ) -> Payment | PaymentRefusalReason | None:
     """The payment of which this is a retry with the same card; a refusal if it may be one or not
-    (C4, C105); None if it is another payment, or nobody can say without knowing the payer."""
+    (C4, C105); None if it is another payment.
+
+    The payer is not known here. Without a receipt number the payment is found only if the card has
+    the number that the library system knows the patron by.
+    """
     terminal, now = session.terminal, session.now()
-    key = _key(request, bill, NOBODY) if bill.bk else None
+    key = _key(request, bill, request.patron_identifier)
     if key is None:
         return None
     kept = await session.services.backend.payment_under(terminal.name, key, now)

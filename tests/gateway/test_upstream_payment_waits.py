@@ -335,6 +335,19 @@ async def test_while_it_is_away_only_the_very_same_is_answered_from_the_journal(
         assert (await till.ask(pay())).startswith("38Y")
 
 
+async def test_c98_while_it_is_away_a_retry_without_a_receipt_number_is_no_no(tmp_path):
+    """What was booked before the gateway was started anew, is found by the date (B46)."""
+    async with before(tmp_path) as (gateway, library):
+        first = await (await gateway.terminal("till-1")).ask(pay(bk=""))
+        assert first.startswith("38Y")
+        gateway.store._doubts._done.clear()  # as after a start
+        library.vanish()
+        till = await gateway.terminal("till-1")
+        assert await till.ask(pay(bk="")) == first
+        for other in (pay(bk="", date="20260310    120100"), pay(bk="", patron="1002")):
+            assert (await till.ask(other)).startswith("38N")
+
+
 TOMORROW = "20260311    120000"
 
 
