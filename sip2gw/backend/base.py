@@ -467,7 +467,8 @@ class Backend(Protocol):
         self, terminal: str, key: str, now: datetime
     ) -> tuple[Receipt, Payment] | None:
         """The payment that has this key, with what tells a retry from another payment (C105); None
-        if there is none, or the key has expired by `now` (C5)."""
+        if there is none, or the key has expired by `now` (C5). While nobody knows what became of
+        it, it does not (C98)."""
         ...
 
     async def paid_fees(

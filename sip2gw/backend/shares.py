@@ -14,9 +14,9 @@ from sip2gw.backend.database import Database
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import shares
-from sip2gw.backend.sql.money.ledger import is_free, load_payment, receipt_of_key
+from sip2gw.backend.sql.money.ledger import has_expired, load_payment, receipt_of_key
 from sip2gw.backend.sql.money.unknown import attempt_of
-from sip2gw.model import Minor, Payment
+from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.shares import Debts, SentShare, Share, stays_here
 from sip2gw.policy.money.receipts import Receipt
 from sip2gw.policy.reasons import PaymentRefusalReason
@@ -101,9 +101,11 @@ class SharedPayments(Database):
         def read() -> tuple[Receipt, Payment] | None:
             with self.snapshot() as connection:
                 row = connection.execute(queries.PAYMENT_KEY, (terminal, key)).fetchone()
-                if is_free(row, now):
+                payment = load_payment(connection, row[1]) if row is not None else None
+                if payment is None:
                     return None
-                payment = load_payment(connection, row[1])
-                return None if payment is None else (receipt_of_key(row), payment)
+                is_open = payment.status == PaymentStatus.UNKNOWN
+                is_free = has_expired(row, now) and not is_open
+                return None if is_free else (receipt_of_key(row), payment)
 
         return await asyncio.to_thread(read)

@@ -144,6 +144,22 @@ async def test_who_asks_again_is_told_that_nobody_knows_and_then_the_first_answe
     assert entries(library) == OWN_ENTRIES
 
 
+async def test_c98_what_nobody_knows_keeps_its_receipt_number_for_longer_than_its_days(
+    library: Library,
+) -> None:
+    """A till that was switched off asks again after a month, and nobody has settled it."""
+    going = await begun(library, paying(transacted=NOW), OWN)
+    late = paying(now=later(days=60), transacted=NOW)
+    again = await begin(library, late, (OWN,))
+    assert isinstance(again, PaymentResult)
+    assert again.refusal is PaymentRefusalReason.UNKNOWN_OUTCOME
+    kept = await library.payment_under("cash-1", "BK1", late.now)
+    assert kept is not None
+    await library.settle_payment(going.payment_id, booked=False, note="not there", now=late.now)
+    assert await library.payment_under("cash-1", "BK1", late.now) is None
+    assert (await begun(library, late, OWN)).payment_id != going.payment_id
+
+
 async def test_what_was_refused_leaves_the_receipt_number_free(library: Library) -> None:
     first = await begun(library, None, OWN)
     await library.end_share(first.payment_id, 0, booked=False, now=NOW)

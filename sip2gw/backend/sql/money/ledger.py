@@ -142,15 +142,19 @@ def _facts(
     return PaymentFacts(payer, tuple(record for record in others if record is not None))
 
 
-def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentResult | None:
+def holder_of(
+    order: PaymentOrder, key: Sequence[Any] | None, *, is_open: bool = False
+) -> str | PaymentResult | None:
     """The payment that holds the order's key; a refusal when that is not this one.
 
     Args:
         order: what is to be booked.
         key: `queries.KEY_COLUMNS` of the payment under the key, which is free when that has
             expired (C5) or the order is another payment that takes it over (C105).
+        is_open: whether nobody knows what became of that payment; then the key does not expire
+            (C98).
     """
-    if key is None or is_free(key, order.now):
+    if key is None or (has_expired(key, order.now) and not is_open):
         return None
     again = Receipt(order.content, order.transacted, order.now)
     match receipt_use(receipt_of_key(key), again, order.receipts):
@@ -164,9 +168,9 @@ def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentRe
             return None
 
 
-def is_free(key: Sequence[Any] | None, now: datetime) -> bool:
-    """Whether no payment has a key any more, by its `queries.KEY_COLUMNS` (C5)."""
-    return key is None or bool(key[2] <= time_text(now))
+def has_expired(key: Sequence[Any], now: datetime) -> bool:
+    """Whether a key is free again, by its `queries.KEY_COLUMNS` (C5)."""
+    return bool(key[2] <= time_text(now))
 
 
 def receipt_of_key(key: Sequence[Any]) -> Receipt:

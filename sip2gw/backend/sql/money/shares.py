@@ -201,7 +201,7 @@ def begin(
     # Held, so that what becomes of it meanwhile is all seen here or not at all.
     statement = queries.PAYMENT_KEY + connection.dialect.for_update
     key = connection.execute(statement, (order.terminal, order.key)).fetchone()
-    holder = holder_of(order, key)
+    holder = holder_of(order, key, is_open=key is not None and is_open(connection, key[1]))
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
     if holder is not None:
