@@ -239,6 +239,8 @@ async def test_their_late_yes_leaves_the_receipt_number_to_who_has_it_now(librar
     kept = await library.payment_under("cash-1", "BK1", NOW)
     assert kept is not None
     assert kept[1].id == retry.payment_id
+    # Both are in their books: that is for staff, however well the retry went.
+    assert [entry[0] for entry in reconciled(library)] == ["booked"]
 
 
 async def test_their_late_yes_to_what_staff_have_left_out(library: Library) -> None:

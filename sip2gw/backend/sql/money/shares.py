@@ -145,10 +145,10 @@ OTHER_SHARES = """
                   WHERE u.payment_id = s.payment_id AND u.state = 'sent')))"""
 """What other payments take for a debtor that a list of that moment still has: it is under way, or
 unknown, follows another share that is, or was booked since."""
-PAID_AGAIN = """r.terminal = p.terminal AND r.key = a.key AND r.content = p.content
-               AND r.id <> p.id AND r.status IN ('booked', 'undone')"""
+PAID_AGAIN = """p.status = 'refused' AND r.terminal = p.terminal AND r.key = a.key
+               AND r.content = p.content AND r.id <> p.id AND r.status IN ('booked', 'undone')"""
 """Of a share `a` of a payment `p`: the terminal has asked again when it was settled as not booked,
-and payment `r` was."""
+and payment `r` was. If something of `p` is booked all the same, that is paid twice: for staff."""
 LISTED = fill(
     """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
