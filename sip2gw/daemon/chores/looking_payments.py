@@ -239,7 +239,7 @@ class PaymentLooker:
         request = FeePaid(
             # Of the first one: by another date it could be another payment there.
             transaction_date=write_timestamp(
-                share.sent.astimezone(self._zone()), account.date_zone
+                (share.transacted or share.sent).astimezone(self._zone()), account.date_zone
             ),
             payment_type=share.payment_type,
             currency_type=share.currency,

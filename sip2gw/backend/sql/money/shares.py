@@ -130,7 +130,7 @@ CLOSE_PART = """
 SENT_SHARES = """
     SELECT s.payment_id, s.position, s.account, p.terminal, p.bk, p.payment_type, p.currency,
            s.sent, s.doubt, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept,
-           s.owed_before, s.lines_before
+           s.owed_before, s.lines_before, p.transacted
     FROM payment_share s JOIN payment p ON p.id = s.payment_id
     WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
 BESIDE_SHARE = """
@@ -490,7 +490,7 @@ def sent(connection: Connection) -> list[SentShare]:
 
 def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
     payment_id, position, account, terminal, bk, payment_type, currency, sent_at = row[:8]
-    doubt, time, debtor_id, card, relation, amount, fee_id, kept, owed, lines = row[8:]
+    doubt, time, debtor_id, card, relation, amount, fee_id, kept, owed, lines, transacted = row[8:]
     since = time_text(moment_value(time) - BESIDE)
     beside = connection.execute(BESIDE_SHARE, (debtor_id, payment_id, since)).fetchone()
     before = Debts(owed, None if lines is None else tuple(map(tuple, json.loads(lines))))
@@ -504,6 +504,7 @@ def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
         currency=currency,
         sent=moment_value(sent_at),
         share=_share((debtor_id, card, relation, amount, fee_id, kept), before),
+        transacted=time_value(transacted),
         alone=beside is None,
         in_doubt=bool(doubt),
     )
