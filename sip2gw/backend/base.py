@@ -43,7 +43,7 @@ from sip2gw.policy.items.cases import CirculationCase
 from sip2gw.policy.items.decisions import Refusal
 from sip2gw.policy.items.offline import Claim
 from sip2gw.policy.money.payments import PaymentCase, PaymentFacts
-from sip2gw.policy.money.receipts import ReceiptRules
+from sip2gw.policy.money.receipts import Receipt, ReceiptRules
 from sip2gw.policy.reasons import PaymentRefusalReason
 from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.texts.payments import PaymentTexts
@@ -477,8 +477,12 @@ class Backend(Protocol):
         """Note for staff what was seen of a share that nobody can settle for certain."""
         ...
 
-    async def payment_under(self, terminal: str, key: str) -> tuple[str, Payment] | None:
-        """What the payment said that has this key, as `PaymentOrder.content`, and the payment."""
+    async def payment_under(
+        self, terminal: str, key: str, now: datetime
+    ) -> tuple[Receipt, Payment] | None:
+        """The payment that has this key, with what tells a retry from another payment (C105); None
+        if there is none, or the key has expired by `now` (C5). While nobody knows what became of
+        it, it does not (C98)."""
         ...
 
     async def paid_fees(

@@ -14,10 +14,11 @@ from sip2gw.backend.database import Database
 from sip2gw.backend.doubts import Doubts
 from sip2gw.backend.sql import queries
 from sip2gw.backend.sql.money import shares
-from sip2gw.backend.sql.money.ledger import load_payment
+from sip2gw.backend.sql.money.ledger import has_expired, load_payment, receipt_of_key
 from sip2gw.backend.sql.money.unknown import attempt_of
-from sip2gw.model import Minor, Payment
+from sip2gw.model import Minor, Payment, PaymentStatus
 from sip2gw.model.shares import Debts, SentShare, Share, stays_here
+from sip2gw.policy.money.receipts import Receipt
 from sip2gw.policy.reasons import PaymentRefusalReason
 
 
@@ -92,13 +93,19 @@ class SharedPayments(Database):
         """See `Backend.tell_share`."""
         await self.write_beside(lambda connection: shares.tell(connection, share, owed, proposal))
 
-    async def payment_under(self, terminal: str, key: str) -> tuple[str, Payment] | None:
+    async def payment_under(
+        self, terminal: str, key: str, now: datetime
+    ) -> tuple[Receipt, Payment] | None:
         """See `Backend.payment_under`."""
 
-        def read() -> tuple[str, Payment] | None:
+        def read() -> tuple[Receipt, Payment] | None:
             with self.snapshot() as connection:
                 row = connection.execute(queries.PAYMENT_KEY, (terminal, key)).fetchone()
                 payment = load_payment(connection, row[1]) if row is not None else None
-                return None if payment is None else (row[0], payment)
+                if payment is None:
+                    return None
+                is_open = payment.status == PaymentStatus.UNKNOWN
+                is_free = has_expired(row, now) and not is_open
+                return None if is_free else (receipt_of_key(row), payment)
 
         return await asyncio.to_thread(read)

@@ -25,7 +25,13 @@ from sip2gw.model import (
 from sip2gw.monitoring.metrics import Metrics
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentCase, PaymentFacts
-from sip2gw.policy.money.receipts import keyed_by, said_by
+from sip2gw.policy.money.receipts import (
+    Receipt,
+    ReceiptUse,
+    keyed_by,
+    receipt_use,
+    said_by,
+)
 from sip2gw.policy.reasons import PAYMENT_TEXT_KEYS, PaymentRefusalReason
 from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.protocol.timestamps import read_timestamp
@@ -178,15 +184,32 @@ def _content(terminal: TerminalView, request: FeePaid, bill: Bill, payer_id: str
     return said_by(payer_id) + "|".join((*money, bill.fee_id or "", bill.debtor_card or ""))
 
 
-async def repeats_kept(session: Session, request: FeePaid, bill: Bill) -> Payment | None:
-    """The payment whose receipt number and content this is, if it comes with the same card (C4)."""
-    backend, key = session.services.backend, _key(request, bill, NOBODY)
-    kept = await backend.payment_under(session.terminal.name, key) if key is not None else None
-    if kept is None:
+async def repeats_kept(
+    session: Session, request: FeePaid, bill: Bill
+) -> Payment | PaymentRefusalReason | None:
+    """The payment of which this is a retry with the same card; a refusal if it may be one or not
+    (C4, C105); None if it is another payment.
+
+    The payer is not known here. Without a receipt number the payment is found only if the card has
+    the number that the library system knows the patron by.
+    """
+    terminal, now = session.terminal, session.now()
+    key = _key(request, bill, request.patron_identifier)
+    if key is None:
         return None
-    content, payment = kept
-    is_same = content == _content(session.terminal, request, bill, payment.payer_id)
-    return payment if is_same and payment.card == request.patron_identifier else None
+    kept = await session.services.backend.payment_under(terminal.name, key, now)
+    if kept is None or kept[1].card != request.patron_identifier:
+        return None
+    first, payment = kept
+    content = _content(terminal, request, bill, payment.payer_id)
+    again = Receipt(content, _transacted(request.transaction_date, terminal.zone), now)
+    match receipt_use(first, again, terminal.receipts):
+        case ReceiptUse.RETRY:
+            return payment
+        case ReceiptUse.DOUBTFUL:
+            return PaymentRefusalReason.BK_ANOTHER_DAY
+        case _:
+            return None
 
 
 def repeats_payment(session: Session, request: FeePaid, known: UnknownPayment) -> bool:

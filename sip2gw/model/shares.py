@@ -77,6 +77,8 @@ class SentShare(Struct, frozen=True):
     currency: str
     sent: datetime
     share: Share
+    transacted: datetime | None
+    """The terminal's date of the payment; None: it could not be read."""
     alone: bool = True
     """Whether nothing else has gone up for the same debtor that may have moved their debts."""
     in_doubt: bool = False

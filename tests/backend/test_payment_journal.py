@@ -144,11 +144,27 @@ async def test_who_asks_again_is_told_that_nobody_knows_and_then_the_first_answe
     assert entries(library) == OWN_ENTRIES
 
 
+async def test_c98_what_nobody_knows_keeps_its_receipt_number_for_longer_than_its_days(
+    library: Library,
+) -> None:
+    """A till that was switched off asks again after a month, and nobody has settled it."""
+    going = await begun(library, paying(transacted=NOW), OWN)
+    late = paying(now=later(days=60), transacted=NOW)
+    again = await begin(library, late, (OWN,))
+    assert isinstance(again, PaymentResult)
+    assert again.refusal is PaymentRefusalReason.UNKNOWN_OUTCOME
+    kept = await library.payment_under("cash-1", "BK1", late.now)
+    assert kept is not None
+    await library.settle_payment(going.payment_id, booked=False, note="not there", now=late.now)
+    assert await library.payment_under("cash-1", "BK1", late.now) is None
+    assert (await begun(library, late, OWN)).payment_id != going.payment_id
+
+
 async def test_what_was_refused_leaves_the_receipt_number_free(library: Library) -> None:
     first = await begun(library, None, OWN)
     await library.end_share(first.payment_id, 0, booked=False, now=NOW)
     assert [entry[0] for entry in status(library)] == ["refused"]
-    assert await library.payment_under("cash-1", "BK1") is None
+    assert await library.payment_under("cash-1", "BK1", NOW) is None
     second = await begun(library, None, OWN)
     assert second.payment_id != first.payment_id
     await library.end_share(second.payment_id, 0, booked=True, now=NOW)
@@ -203,7 +219,7 @@ async def test_their_yes_counts_after_somebody_has_settled_it_as_not_booked(
     """A gateway whose clock is ahead looks at what is under way, and finds nothing paid yet."""
     going = await begun(library, None, OWN)
     await library.end_share(going.payment_id, 0, booked=False, now=NOW, settled=True)
-    assert await library.payment_under("cash-1", "BK1") is None
+    assert await library.payment_under("cash-1", "BK1", NOW) is None
     for _ in range(2):
         payment = await library.end_share(going.payment_id, 0, booked=True, now=NOW)
         assert (payment.status, payment.amount) == ("booked", 200)
@@ -220,9 +236,11 @@ async def test_their_late_yes_leaves_the_receipt_number_to_who_has_it_now(librar
     for payment_id in (going.payment_id, retry.payment_id):
         await library.end_share(payment_id, 0, booked=True, now=NOW)
     assert [entry[:2] for entry in status(library)] == [("booked", 200)] * 2
-    kept = await library.payment_under("cash-1", "BK1")
+    kept = await library.payment_under("cash-1", "BK1", NOW)
     assert kept is not None
     assert kept[1].id == retry.payment_id
+    # Both are in their books: that is for staff, however well the retry went.
+    assert [entry[0] for entry in reconciled(library)] == ["booked"]
 
 
 async def test_their_late_yes_to_what_staff_have_left_out(library: Library) -> None:
@@ -310,7 +328,7 @@ async def test_staff_say_that_it_is_not_booked(library: Library) -> None:
     assert [entry[0] for entry in status(library)] == ["refused"]
     assert entries(library) == []
     assert reconciled(library) == [("refused", 500, None, "", "gave it back")]
-    assert await library.payment_under("cash-1", "BK1") is None
+    assert await library.payment_under("cash-1", "BK1", NOW) is None
 
 
 async def test_staff_say_that_the_rest_is_not_booked(library: Library) -> None:
@@ -321,7 +339,7 @@ async def test_staff_say_that_the_rest_is_not_booked(library: Library) -> None:
     (one,) = listed(library)
     assert (one.status, one.amount, [line.amount for line in one.lines]) == ("booked", 200, [200])
     assert entries(library) == OWN_ENTRIES
-    assert await library.payment_under("cash-1", "BK1") is None
+    assert await library.payment_under("cash-1", "BK1", NOW) is None
     assert isinstance(await begin(library), Begun)
 
 

@@ -202,6 +202,26 @@ async def test_who_is_left_out_is_not_paid_for(tmp_path):
         assert paid(library) == []
 
 
+@pytest.mark.parametrize(
+    ("terminal", "amount", "zd"),
+    [
+        pytest.param("pay-1", "9.50", "", id="merged"),
+        pytest.param("pay-2", "7.00", "ZD1002|", id="separate"),
+    ],
+)
+async def test_b44_nothing_is_paid_for_a_child_of_whom_no_debt_is_said(
+    tmp_path, terminal, amount, zd
+):
+    """The kiosk shows 2.50 in all; some library systems keep whatever comes, as a credit."""
+    books = Books(_1002=Account("Peeters, Tom", balance=""))
+    async with in_front_of(tmp_path, books) as (gateway, library):
+        pay = await gateway.terminal(terminal)
+        answer = await pay.ask(ask_37("1001", amount, pin="1001", bk="B1", extra=zd))
+        assert answer.startswith("38N")
+        assert paid(library) == []
+        assert booked(gateway) == []
+
+
 async def test_a_childs_fee_is_not_taken_for_what_the_mother_owes_without_an_id(tmp_path):
     books = Books(_1001=Account("Anna", balance="9.00"))  # no line says for what
     async with in_front_of(tmp_path, books) as (gateway, library):

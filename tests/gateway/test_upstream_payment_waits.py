@@ -87,6 +87,21 @@ async def test_their_yes_counts_although_another_gateway_has_settled_it(tmp_path
         assert books_agree(gateway, library)
 
 
+async def test_their_no_is_not_certain_once_staff_have_settled_it_as_booked(tmp_path):
+    async with before(tmp_path, HELD) as (gateway, library):
+        library.answer._pay = lambda *_: False
+        till = await gateway.terminal("till-1")
+        await till.send(pay())
+        await until(lambda: went_up(library))
+        (going,) = gateway.store.reconciliations(gateway.clock.now())
+        await gateway.store.settle_payment(
+            going.payment.id, booked=True, note="too early", now=gateway.clock.now()
+        )
+        library.release()
+        assert NOT_SURE in await till.read()
+        assert [entry[0] for entry in listed(gateway)] == ["booked"]
+
+
 async def test_past_the_deadline_it_is_not_sure_and_noted_when_the_answer_comes(tmp_path):
     used_s = REQUEST_TIMEOUT_S / 2  # by the 63
     assert used_s < REQUEST_TIMEOUT_S - used_s + 0.1 < TIMEOUT_S, "they are not late themselves"
@@ -265,7 +280,8 @@ async def test_what_is_booked_of_two_stays_and_the_retry_pays_the_other(tmp_path
 
         till = await gateway.terminal("till-1")
         with instead(gateway, "end_share", as_it_goes_away):
-            assert (await till.ask(pay("5.00"))).startswith("38N")
+            assert NOT_SURE in await till.ask(pay("5.00"))
+        assert list(gateway.store.refused_payments()) == []
         assert library.answer.paid == [Paid(b"1001", b"1", 200, b"B1")]
         assert listed(gateway) == [("unknown", 500, "1001", [("1", 200)])]
         assert reconciled(gateway) == [("unknown", 300, None, "not-booked")]
@@ -357,6 +373,52 @@ async def test_while_it_is_away_only_the_very_same_is_answered_from_the_journal(
         till = await gateway.terminal("till-1")
         assert (await till.ask(other)).startswith("38N")
         assert (await till.ask(pay())).startswith("38Y")
+
+
+async def test_c98_while_it_is_away_a_retry_without_a_receipt_number_is_no_no(tmp_path):
+    """What was booked before the gateway was started anew, is found by the date (B46)."""
+    async with before(tmp_path) as (gateway, library):
+        first = await (await gateway.terminal("till-1")).ask(pay(bk=""))
+        assert first.startswith("38Y")
+        gateway.store._doubts._done.clear()  # as after a start
+        library.vanish()
+        till = await gateway.terminal("till-1")
+        assert await till.ask(pay(bk="")) == first
+        for other in (pay(bk="", date="20260310    120100"), pay(bk="", patron="1002")):
+            assert (await till.ask(other)).startswith("38N")
+
+
+TOMORROW = "20260311    120000"
+
+
+@pytest.mark.parametrize(
+    ("profile", "kept"),
+    [
+        pytest.param("", ["bk_another_day"], id="nobody knows whether it is a retry"),
+        pytest.param("bk_retention_days = 1", [], id="receipts start anew each day"),
+    ],
+)
+async def test_c105_while_it_is_away_the_number_of_another_day_is_not_taken_for_a_retry(
+    tmp_path, profile, kept
+):
+    """A yes would tell of yesterday's payment, and today's would be nowhere."""
+    async with before(tmp_path, profile=profile) as (gateway, library):
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        library.vanish()
+        gateway.clock.advance(23 * 3600)
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38Y")
+        assert NOT_SURE in await till.ask(pay(date=TOMORROW))
+        assert [one.reason for one in gateway.store.refused_payments()] == kept
+
+
+async def test_while_it_is_away_a_receipt_number_is_free_after_its_days(tmp_path):
+    """C5: its clock stands still, so all its payments seem to be of one day."""
+    async with before(tmp_path) as (gateway, library):
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38Y")
+        library.vanish()
+        gateway.clock.advance(31 * 86400)
+        assert (await (await gateway.terminal("till-1")).ask(pay())).startswith("38N")
 
 
 async def test_while_it_is_away_what_they_refused_is_a_no(tmp_path):

@@ -83,6 +83,20 @@ async def test_a_fee_that_is_gone_there_is_theirs_to_tell_again(tmp_path, summar
         assert pending(gateway) == [("1001", "2", 300)]
 
 
+async def test_c124_a_list_that_is_left_out_for_once_says_nothing_of_what_is_entered(tmp_path):
+    """They say the sum alone, and a count of 0: the fee is not gone, so nobody pays again."""
+    async with before(tmp_path, keys=HERE) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.ask(pay("3.00", more="CG2|"))
+        show = library.answer._show
+        library.answer._show = lambda *said: (
+            show(*said).partition(b"AV#")[0].replace(b"0002", b"0000", 1)
+        )
+        assert await shown(gateway) == ("2.00", [], 0)
+        assert "more than" in await till.ask(pay("5.00", bk="B2"))
+        assert pending(gateway) == [("1001", "2", 300)]
+
+
 async def test_when_the_export_is_done_they_have_the_last_word(tmp_path):
     async with before(tmp_path, keys=HERE) as (gateway, _library):
         till = await gateway.terminal("till-1")

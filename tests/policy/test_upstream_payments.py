@@ -159,14 +159,31 @@ def test_each_share_has_a_receipt_number_and_a_guarded_one_is_ours(bk, position,
     [
         # One of two debts is paid, so as a new payment it would be too much.
         (PaymentRefusalReason.OVERPAYMENT, {"P", "C"}, None),
-        (PaymentRefusalReason.OVERPAYMENT, {"P"}, PaymentRefusalReason.SYSTEM),
+        (PaymentRefusalReason.OVERPAYMENT, {"P"}, PaymentRefusalReason.UNKNOWN_OUTCOME),
         (PaymentRefusalReason.NO_PIN, {"P", "C"}, PaymentRefusalReason.NO_PIN),
         (PaymentRefusalReason.CARD_BLOCKED, {"P", "C"}, PaymentRefusalReason.CARD_BLOCKED),
         ((paid(),), {"P", "C"}, None),
     ],
 )
 def test_when_the_rest_of_a_payment_goes_up(plan, payable, reason):
-    assert refusal_of_rest(["C"], plan, payable) is reason
+    rest = replace(paid(200, "1"), debtor_id="C")
+    assert refusal_of_rest([rest], plan, payable) is reason
+
+
+@pytest.mark.parametrize(
+    ("fee_id", "before", "reason"),
+    [
+        pytest.param("1", BEFORE, None, id="all of it"),
+        pytest.param("1", Debts(300, (("2", 300),)), "unknown_outcome", id="not the fee any more"),
+        pytest.param("1", Debts(350, (("1", 50), ("2", 300))), "unknown_outcome", id="less of it"),
+        pytest.param("", Debts(200), None, id="just so much"),
+        pytest.param("", Debts(199), "unknown_outcome", id="less"),
+        pytest.param("", Debts(-100), "unknown_outcome", id="they have a credit"),
+        pytest.param("1", Debts(), None, id="they do not say"),
+    ],
+)
+def test_b44_of_the_rest_no_more_goes_up_than_is_owed_now(fee_id, before, reason):
+    assert refusal_of_rest([paid(200, fee_id, before)], None, ["P"]) == reason
 
 
 def test_what_is_owed_before_each_share():

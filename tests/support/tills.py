@@ -44,10 +44,13 @@ def configured(library, *, keys="", connections=4):
 
 
 @asynccontextmanager
-async def before(directory, *behaviours, owed=None, keys="", connections=4, records=(), **till):
+async def before(
+    directory, *behaviours, owed=None, keys="", profile="", connections=4, records=(), **till
+):
     """A gateway before a library system with books, to which the first patron owes 2.00 and 3.00.
 
     `behaviours`: what the library system does with each 37. `records`: what our store knows.
+    `keys` are those of the backend, `profile` of the tills.
     """
     fees = {b"1001": {b"1": 200, b"2": 300}} if owed is None else owed
     faults = script(*behaviours)
@@ -58,7 +61,8 @@ async def before(directory, *behaviours, owed=None, keys="", connections=4, reco
     )
     async with library:
         upstream = configured(library, keys=keys, connections=connections)
-        async with running(directory, config=CONFIG + TILL + upstream, records=records) as gateway:
+        tills = CONFIG.replace('family = "off"\n', f'family = "off"\n{profile}\n') + TILL
+        async with running(directory, config=tills + upstream, records=records) as gateway:
             yield gateway, library
 
 

@@ -6,13 +6,13 @@ Where a repeated BK is booked once, the 37 itself is asked again. Nothing else g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta, tzinfo
 
 from sip2gw.backend.base import Backend
 from sip2gw.backend.system import LibrarySystem, LibrarySystemError
 from sip2gw.config.tables.upstream import Account
-from sip2gw.foundation.clock import Clock
+from sip2gw.foundation.clock import Clock, StepWatch
 from sip2gw.model import CardHere, PatronRecord, format_amount
 from sip2gw.model.shares import Debts, SentShare
 from sip2gw.monitoring.telemetry import Log
@@ -41,6 +41,40 @@ LOOKS_MAX = 50
 LATE = 3
 """No less than so many times the account's time-out."""
 LONGEST_WAIT_S = 60.0
+
+Key = tuple[str, int]
+"""A share: its payment, and its position there."""
+
+
+def _key(share: SentShare) -> Key:
+    return share.payment_id, share.position
+
+
+class _Ages:
+    """How long ago shares went up. Of what went up before the wall clock was set nobody knows."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._watch = StepWatch(clock)
+        self._since_s: dict[Key, float] = {}
+        """When that was noticed, of those for which it matters."""
+
+    def watch(self, keys: Collection[Key]) -> None:
+        """Notice whether the clock was set; `keys` are all shares that are out now."""
+        is_set, now_s = self._watch.step() != 0.0, self._clock.monotonic()
+        known = dict.fromkeys(keys, now_s) | self._since_s if is_set else self._since_s
+        self._since_s = {key: since_s for key, since_s in known.items() if key in keys}
+
+    def is_known(self, share: SentShare) -> bool:
+        """Whether `of` is right, and not just the least that it can be."""
+        return _key(share) not in self._since_s
+
+    def of(self, share: SentShare) -> timedelta:
+        """How long ago it went up."""
+        since_s = self._since_s.get(_key(share))
+        if since_s is None:
+            return self._clock.now() - share.sent
+        return timedelta(seconds=self._clock.monotonic() - since_s)
 
 
 class PaymentLooker:
@@ -71,7 +105,8 @@ class PaymentLooker:
         self._zone = zone
         self._clock = clock
         self._log = log
-        self._seen: dict[tuple[str, int], float] = {}
+        self._ages = _Ages(clock)
+        self._seen: dict[Key, float] = {}
         """What was looked at and is not certain, or was not answered: when it is looked at again;
         of what is still open only."""
         self._denied: set[str] = set()
@@ -88,9 +123,10 @@ class PaymentLooker:
         """
         await self._write_down()
         sent = await self._backend.sent_shares()
+        self._ages.watch({_key(share) for share in sent})
         going_up = self._payments.ids
         shares = [share for share in sent if share.payment_id not in going_up]
-        keys = {(share.payment_id, share.position) for share in shares}
+        keys = set(map(_key, shares))
         self._seen = {key: due_s for key, due_s in self._seen.items() if key in keys}
         self._denied &= {payment_id for payment_id, _ in keys}
         settled = 0
@@ -118,7 +154,7 @@ class PaymentLooker:
 
     def _wait(self, share: SentShare) -> None:
         due_s = self._clock.monotonic() + LONGEST_WAIT_S
-        self._seen[share.payment_id, share.position] = due_s
+        self._seen[_key(share)] = due_s
 
     async def _tell_staff(self, shares: Sequence[SentShare]) -> None:
         """Have it noted, once, that nobody knows what became of `shares`; nobody may be able to
@@ -130,7 +166,7 @@ class PaymentLooker:
     def _is_late(self, share: SentShare) -> bool:
         account = self._accounts().get(share.account)
         late_s = 0.0 if account is None or share.share.kept else LATE * account.timeout_s
-        return self._clock.now() - share.sent >= max(DEAD_AFTER, timedelta(seconds=late_s))
+        return self._ages.of(share) >= max(DEAD_AFTER, timedelta(seconds=late_s))
 
     def _is_due(self, share: SentShare) -> bool:
         if share.share.kept:
@@ -139,8 +175,7 @@ class PaymentLooker:
             return False
         if self._library.is_away(share.account):
             return False
-        key = (share.payment_id, share.position)
-        return self._clock.monotonic() >= self._seen.get(key, 0.0)
+        return self._clock.monotonic() >= self._seen.get(_key(share), 0.0)
 
     async def _look_at(self, share: SentShare) -> bool:
         """Whether it is settled.
@@ -182,8 +217,8 @@ class PaymentLooker:
             # Either they refuse it, or they have it and say so; their list shows which.
             self._denied.add(share.payment_id)
         after = await self._debts(share, account)
-        late = self._clock.now() - share.sent
-        verdict = verdict_of(share.share, after, alone=share.alone, late=late)
+        alone = share.alone and self._ages.is_known(share)
+        verdict = verdict_of(share.share, after, alone=alone, late=self._ages.of(share))
         if verdict is Verdict.NOT_BOOKED and self._is_just_back(account):
             verdict = None  # what it had read before it stood still, it may do now
         likely = likely_verdict(share.share, after) if share.alone else None
@@ -202,7 +237,7 @@ class PaymentLooker:
         request = FeePaid(
             # Of the first one: by another date it could be another payment there.
             transaction_date=write_timestamp(
-                share.sent.astimezone(self._zone()), account.date_zone
+                (share.transacted or share.sent).astimezone(self._zone()), account.date_zone
             ),
             payment_type=share.payment_type,
             currency_type=share.currency,

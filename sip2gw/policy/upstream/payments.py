@@ -148,20 +148,31 @@ def receipt_of(bk: str, payment_id: str, position: int, *, guarded: bool) -> str
 
 
 def refusal_of_rest(
-    debtors: Iterable[str], plan: object, payable: Collection[str]
+    shares: Sequence[Share], plan: object, payable: Collection[str]
 ) -> PaymentRefusalReason | None:
     """Why what an earlier try of a payment has left does not go up now; None: it does.
 
-    What is owed is not decided on again. But the payer must be who they say, and may still pay.
+    A part of it is booked, so it is a no only where the payer can do something about that (C98).
+    How it is spread is not decided on again. But the payer must be who they say, and may still pay,
+    and what is left must be owed still: it may have been paid elsewhere meanwhile (B44).
 
     Args:
-        debtors: for whom something is left.
+        shares: what is left, each with what is owed right before it, as far as they say that.
         plan: what would be decided now on a new payment.
         payable: the payer, and those for whom they may pay now.
     """
     if plan is PaymentRefusalReason.NO_PIN or plan is PaymentRefusalReason.CARD_BLOCKED:
         return plan
-    return None if set(debtors) <= set(payable) else PaymentRefusalReason.SYSTEM
+    may_go_up = {share.debtor_id for share in shares} <= set(payable) and all(map(_is_owed, shares))
+    return None if may_go_up else PaymentRefusalReason.UNKNOWN_OUTCOME
+
+
+def _is_owed(share: Share) -> bool:
+    """Whether so much is owed right before `share` goes up, as far as they say that."""
+    owed = share.before.balance
+    if share.fee_id and share.before.lines is not None:
+        owed = dict(share.before.lines).get(share.fee_id, 0)
+    return owed is None or share.amount <= owed
 
 
 def refusal_beside(shares: Sequence[Share], others: Sequence[Share]) -> PaymentRefusalReason | None:

@@ -49,12 +49,17 @@ def lists_fees(request: PatronInformation | PatronStatusRequest, rules: FactRule
 def listed_fees(
     answer: PatronAnswer, rules: FactRules, currency: str, decode: Decode
 ) -> Mapping[str, Minor] | None:
-    """What is owed by the id of the fee; None if the list may lack a fee, or its id."""
+    """What is owed by the id of the fee; None if the list may lack a fee, or its id.
+
+    Their count alone cannot tell: many say 0 with any list. BV tells, where they say one.
+    """
     lines = read_lines(Fields(answer, decode), rules.fees, currency)
     count = getattr(answer, "fine_items_count", 0)
     if len(lines) < count or not all(line.id for line in lines):
         return None
-    return {line.id: line.amount or 0 for line in lines}
+    listed = {line.id: line.amount or 0 for line in lines}
+    balance = read_money(answer.fee_amount, currency)
+    return listed if balance in (None, sum(listed.values())) else None
 
 
 def not_entered(

@@ -212,8 +212,8 @@ def _share_story(status: PaymentStatus, is_sent: bool) -> str:
         return f"was answered with 'not sure'. It {was} booked in the library system."
     if not is_sent:
         return (
-            "was booked only in part, and answered with a no. The machine may ask again for the"
-            " rest; if it does not, settle it with `sip2gw payment reconcile`."
+            "was booked only in part, and answered with 'not sure'. The machine may ask again for"
+            " the rest; if it does not, settle it with `sip2gw payment reconcile`."
         )
     return (
         "was answered with 'not sure'. Look in the library system whether it was booked, and"

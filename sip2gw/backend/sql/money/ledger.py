@@ -142,28 +142,41 @@ def _facts(
     return PaymentFacts(payer, tuple(record for record in others if record is not None))
 
 
-def holder_of(order: PaymentOrder, key: Sequence[Any] | None) -> str | PaymentResult | None:
+def holder_of(
+    order: PaymentOrder, key: Sequence[Any] | None, *, is_open: bool = False
+) -> str | PaymentResult | None:
     """The payment that holds the order's key; a refusal when that is not this one.
 
     Args:
         order: what is to be booked.
         key: `queries.KEY_COLUMNS` of the payment under the key, which is free when that has
             expired (C5) or the order is another payment that takes it over (C105).
+        is_open: whether nobody knows what became of that payment; then the key does not expire
+            (C98).
     """
-    if key is None or key[2] <= time_text(order.now):
+    if key is None or (has_expired(key, order.now) and not is_open):
         return None
-    content, payment_id, _, transacted, booked = key
-    first = Receipt(content, time_value(transacted), datetime.fromisoformat(booked))
     again = Receipt(order.content, order.transacted, order.now)
-    match receipt_use(first, again, order.receipts):
+    match receipt_use(receipt_of_key(key), again, order.receipts):
         case ReceiptUse.RETRY:
-            return str(payment_id)
+            return str(key[1])
         case ReceiptUse.REUSED:
             return refused(PaymentRefusalReason.BK_REUSED)
         case ReceiptUse.DOUBTFUL:
             return refused(PaymentRefusalReason.BK_ANOTHER_DAY)
         case ReceiptUse.NEW:
             return None
+
+
+def has_expired(key: Sequence[Any], now: datetime) -> bool:
+    """Whether a key is free again, by its `queries.KEY_COLUMNS` (C5)."""
+    return bool(key[2] <= time_text(now))
+
+
+def receipt_of_key(key: Sequence[Any]) -> Receipt:
+    """What another payment under a key is compared with, by its `queries.KEY_COLUMNS` (C105)."""
+    content, _, _, transacted, booked = key
+    return Receipt(content, time_value(transacted), datetime.fromisoformat(booked))
 
 
 def refused(reason: PaymentRefusalReason) -> PaymentResult:

@@ -130,7 +130,7 @@ CLOSE_PART = """
 SENT_SHARES = """
     SELECT s.payment_id, s.position, s.account, p.terminal, p.bk, p.payment_type, p.currency,
            s.sent, s.doubt, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept,
-           s.owed_before, s.lines_before
+           s.owed_before, s.lines_before, p.transacted
     FROM payment_share s JOIN payment p ON p.id = s.payment_id
     WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
 BESIDE_SHARE = """
@@ -145,10 +145,10 @@ OTHER_SHARES = """
                   WHERE u.payment_id = s.payment_id AND u.state = 'sent')))"""
 """What other payments take for a debtor that a list of that moment still has: it is under way, or
 unknown, follows another share that is, or was booked since."""
-PAID_AGAIN = """r.terminal = p.terminal AND r.key = a.key AND r.content = p.content
-               AND r.id <> p.id AND r.status IN ('booked', 'undone')"""
+PAID_AGAIN = """p.status = 'refused' AND r.terminal = p.terminal AND r.key = a.key
+               AND r.content = p.content AND r.id <> p.id AND r.status IN ('booked', 'undone')"""
 """Of a share `a` of a payment `p`: the terminal has asked again when it was settled as not booked,
-and payment `r` was."""
+and payment `r` was. If something of `p` is booked all the same, that is paid twice: for staff."""
 LISTED = fill(
     """
     SELECT p.id, p.time, p.terminal, p.payer_id, p.amount, p.currency, p.payment_type, p.bk,
@@ -201,7 +201,7 @@ def begin(
     # Held, so that what becomes of it meanwhile is all seen here or not at all.
     statement = queries.PAYMENT_KEY + connection.dialect.for_update
     key = connection.execute(statement, (order.terminal, order.key)).fetchone()
-    holder = holder_of(order, key)
+    holder = holder_of(order, key, is_open=key is not None and is_open(connection, key[1]))
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
     if holder is not None:
@@ -319,15 +319,13 @@ def _again(
     rows = connection.execute(SHARES, (holder,)).fetchall()
     if not rows or any(state == ShareState.SENT for _, state, *_ in rows):
         return refused(PaymentRefusalReason.UNKNOWN_OUTCOME)
-    debtors = {debtor for _, state, debtor, *_ in rows if state != ShareState.BOOKED}
-    reason = refusal_of_rest(debtors, plan, debts)
-    if reason is not None:
-        return refused(reason)
     left = [row for row in rows if row[1] != ShareState.BOOKED]
     shares = one_after_the_other([_share(row[2:], debts.get(row[2])) for row in left])
-    reason = _refusal_beside(connection, order, holder, shares)
+    reason = refusal_of_rest(shares, plan, debts)
     if reason is not None:
         return refused(reason)
+    if _refusal_beside(connection, order, holder, shares) is not None:
+        return refused(PaymentRefusalReason.UNKNOWN_OUTCOME)  # a part of it is booked
     numbered = tuple(zip((row[0] for row in left), shares, strict=True))
     return _started(connection, Begun(holder, numbered), order.now)
 
@@ -492,7 +490,7 @@ def sent(connection: Connection) -> list[SentShare]:
 
 def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
     payment_id, position, account, terminal, bk, payment_type, currency, sent_at = row[:8]
-    doubt, time, debtor_id, card, relation, amount, fee_id, kept, owed, lines = row[8:]
+    doubt, time, debtor_id, card, relation, amount, fee_id, kept, owed, lines, transacted = row[8:]
     since = time_text(moment_value(time) - BESIDE)
     beside = connection.execute(BESIDE_SHARE, (debtor_id, payment_id, since)).fetchone()
     before = Debts(owed, None if lines is None else tuple(map(tuple, json.loads(lines))))
@@ -506,6 +504,7 @@ def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
         currency=currency,
         sent=moment_value(sent_at),
         share=_share((debtor_id, card, relation, amount, fee_id, kept), before),
+        transacted=time_value(transacted),
         alone=beside is None,
         in_doubt=bool(doubt),
     )

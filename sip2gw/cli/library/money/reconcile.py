@@ -21,11 +21,12 @@ from sip2gw.cli.common import (
 )
 from sip2gw.cli.failures import FAILED, UsageError
 from sip2gw.foundation.words import counted
+from sip2gw.model import PaymentStatus, format_amount
 from sip2gw.staff.payments import SHOWN_FOR, reconciliation_json, surplus_json
 
 if TYPE_CHECKING:
     from sip2gw.config import Config
-    from sip2gw.model import Surplus
+    from sip2gw.model import Payment, Surplus
 
 _PAYMENT = ("id", "time", "terminal", "payer", "amount", "bk")
 _COLUMNS = (*_PAYMENT, "state", "before", "after", "proposal")
@@ -69,11 +70,15 @@ def reconcile(
         found = store.reconciliations(datetime.now(UTC) - SHOWN_FOR)
         surpluses = store.surpluses()
         problems = store.self_check()
-    open_ones = [entry for entry in found if entry.settled is None]
+        open_ones = [entry for entry in found if entry.settled is None]
+        parts = [store.payment(entry.payment.id) for entry in open_ones]
     shown = open_ones if is_open else found
     if shown or not problems:
         told = [reconciliation_json(entry, settings.zone) for entry in shown]
         write_listing(told, _COLUMNS, json, shown=with_currency("amount"))
+    for part in parts:
+        if part is not None and part.lines:
+            say(f"Of payment {part.id} {_booked(part)} is booked; the rest is what is open.")
     _write_surpluses(surpluses, settings, json)
     for problem in problems:
         if json:
@@ -98,7 +103,20 @@ def _settle(settings: Config, payment_id: str | None, verdict: str | None, note:
                 payment_id, booked=_VERDICTS[verdict], note=note, now=datetime.now(UTC)
             )
         )
+        settled = store.payment(payment_id)
     say(f"Payment {printable(payment_id)} has been settled: {verdict}.")
+    if settled is None or not settled.lines:
+        return
+    if settled.status == PaymentStatus.UNKNOWN:
+        say(f"So far {_booked(settled)} is booked; the rest has not gone up, and is open.")
+    elif not _VERDICTS[verdict]:
+        say(f"What was booked of it before, {_booked(settled)}, stays booked.")
+
+
+def _booked(payment: Payment) -> str:
+    """What of a payment is booked, in words."""
+    amount = sum([line.amount for line in payment.lines])
+    return f"{payment.currency} {format_amount(amount, payment.currency)}"
 
 
 _SURPLUS_COLUMNS = ("surplus", "fee", "patron", "time")

@@ -77,14 +77,14 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
 
 
 async def _kept(session: Session, request: FeePaid, bill: Bill) -> Answer | None:
-    """What the journal says to a retry while the library system does not answer (C59).
+    """What the journal says to a retry while the library system does not answer (C59, C105).
 
     Raises:
         OutcomeUnknownError: it says that nobody knows.
     """
-    if not bill.bk:
-        return None
     found = await repeats_kept(session, request, bill)
+    if isinstance(found, PaymentRefusalReason):
+        return refuse(session, request, found)
     if found is None or found.status == PaymentStatus.REFUSED:
         return None
     if found.status == PaymentStatus.UNKNOWN:
@@ -111,7 +111,8 @@ def _intent(session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFac
         return Intent(order, manner.account, PaymentRefusalReason.UNKNOWN_FEE, debts)
     is_theirs = any(fee.id == fee_id for one in facts.debtors for fee in one.fees)
     payer = payable_by(facts.payer, amount, None if is_theirs else fee_id, goes_up=up)
-    debtors = tuple([payable_by(one, amount, None, goes_up=up) for one in facts.debtors])
+    # Of whom they say no amount, nothing was shown: nobody pays for what nobody was asked for.
+    debtors = tuple([payable_by(one, amount, None, goes_up=False) for one in facts.debtors])
     plan = order.case.decide(amount, PaymentFacts(payer, debtors))
     if not isinstance(plan, PaymentPlan):
         return Intent(order, manner.account, plan, debts)

@@ -156,7 +156,7 @@ async def _send_all(
             answer = await library.ask(manner.account, terminal, up, session.lease)
         except NotAskedError:
             paying.is_sent = was_sent
-            await _end(session, begun, number, booked=False, texts=())
+            _refuse_all(await _end(session, begun, number, booked=False, texts=()))
             raise
         except (NoAnswerError, BadAnswerError) as error:
             raise OutcomeUnknownError("the library system did not answer") from error
@@ -165,6 +165,7 @@ async def _send_all(
         paying.noted_s = session.services.clock.monotonic()
         payment = await _end(session, begun, number, booked=booked, texts=texts)
         if not booked:
+            _refuse_all(payment)
             raise RefusedThereError(texts)
     assert payment is not None
     return PaymentResult(PaymentOutcome.BOOKED, payment)
@@ -174,6 +175,17 @@ def _stood_still(session: Session, paying: Paying) -> bool:
     """Whether the process did between noting a share and sending it, for so long that another
     gateway may take it for dead (C156). By half of that time, for their clocks differ."""
     return session.services.clock.monotonic() - paying.noted_s > DEAD_AFTER.total_seconds() / 2
+
+
+def _refuse_all(payment: Payment) -> None:
+    """See to it that a no is true of the whole `payment`, as it is after a share was refused.
+
+    Raises:
+        OutcomeUnknownError: something of it is booked: another share, or this one by the word of
+            staff. Whoever gets all of their money back owes that, so staff must look.
+    """
+    if payment.lines:
+        raise OutcomeUnknownError("a part of it is booked")
 
 
 def _request_of(
