@@ -5,10 +5,11 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from harness import CONFIG, NOON
+from harness import CONFIG, NOON, load
 from judged import Behind, ask_63, behind
 from msgspec.structs import replace
 
@@ -624,6 +625,27 @@ async def test_one_that_was_not_answered_and_is_wrong_is_one_failure(there):
     assert await there.counted("91") == [1]
     assert await there.guess("91", "0000") is WRONG
     assert await there.counted("91") == [2]
+
+
+async def test_a_card_that_only_our_store_calls_replaced_stays_so_when_the_same_is_answered(
+    there, monkeypatch
+):
+    """B21."""
+    cards = [{"number": "91", "state": "replaced"}]
+    load(there.gateway.store, [{"kind": "patron", "id": "91", "name": "Jan", "cards": cards}])
+    ask = there.library.ask
+    answers: list[Any] = []
+
+    async def ask_once(*asked, **more):
+        if not answers:
+            owes_nothing = {"patron_status": frozenset(), "fee_amount": "0.00"}
+            answers.append(replace(await ask(*asked, **more), **owes_nothing))
+        return answers[0]
+
+    monkeypatch.setattr(there.library, "ask", ask_once)
+    session = there.session()
+    assert [await there.guess("91", "1234", session) for _ in range(2)] == [ABSENT, ABSENT]
+    assert answers[0].kept.snapshot is not None
 
 
 # Doors (C122) -------------------------------------------------------------------------------------
