@@ -47,7 +47,9 @@ def session():
         backend=Backend(), clock=Clock(), library=library, sendings=Sendings()
     )
     services.sendings.recall((), {})
-    terminal = SimpleNamespace(name="kiosk-1", upstream=SimpleNamespace(account="default"))
+    terminal = SimpleNamespace(
+        name="kiosk-1", timeout_s=4.0, upstream=SimpleNamespace(account="default")
+    )
     return SimpleNamespace(services=services, terminal=terminal)
 
 
