@@ -18,6 +18,7 @@ from sip2gw.model import (
     PatronRecord,
     Payment,
     PaymentLine,
+    PaymentStatus,
     currency_digits,
     parse_amount,
     read_currency,
@@ -78,9 +79,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if seen is None or not presented.valid_patron:
         # Whatever the reason: a card whose data is withheld looks unknown (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
-        return refuse(session, request, not_identified(presented), said=said)
+        return await turn_away(session, request, bill, not_identified(presented), said)
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
-        return refuse(session, request, PaymentRefusalReason.WRONG_PIN)
+        return await turn_away(session, request, bill, PaymentRefusalReason.WRONG_PIN)
     order = order_of(session, request, bill, seen, presented)
     if order is None:
         reason = PaymentRefusalReason.NO_TRANSACTION_DATE
@@ -113,6 +114,25 @@ def read_bill(session: Session, request: FeePaid) -> Bill | PaymentRefusalReason
         request.debtor or None,
         (request.transaction_id or "").strip(),
     )
+
+
+async def turn_away(
+    session: Session,
+    request: FeePaid,
+    bill: Bill,
+    reason: PaymentRefusalReason,
+    said: PaymentRefusalReason | None = None,
+) -> Answer:
+    """`38N` to somebody who may not pay. If that repeats what was paid before, no certain no is
+    said: the money may be given back otherwise (C98).
+
+    A wrong and a locked PIN read the same also then (C99). What was paid can be no secret: the same
+    without a PIN gets the first answer (B46).
+    """
+    kept = await repeats_kept(session, request, bill)
+    if isinstance(kept, Payment) and kept.status != PaymentStatus.REFUSED:
+        said = PaymentRefusalReason.UNKNOWN_OUTCOME
+    return refuse(session, request, reason, said=said)
 
 
 def not_identified(presented: PresentedCard) -> PaymentRefusalReason:
@@ -190,8 +210,8 @@ async def repeats_kept(
     """The payment of which this is a retry with the same card; a refusal if it may be one or not
     (C4, C105); None if it is another payment.
 
-    The payer is not known here. Without a receipt number the payment is found only if the card has
-    the number that the library system knows the patron by.
+    The payer need not be known. Without a receipt number the payment is found only if the card's
+    number is the patron's.
     """
     terminal, now = session.terminal, session.now()
     key = _key(request, bill, request.patron_identifier)

@@ -48,6 +48,11 @@ def test_staff_see_that_a_part_is_booked_and_that_it_stays(sip2gw: Run, library:
     payment_id = booked_in_part(library, is_refused=True)
     result = sip2gw("payment", "reconcile", "--open", "--config", library)
     assert f"Of payment {payment_id} EUR 2.50 is booked; the rest is what is open." in result.err
+    result = sip2gw("payment", "undo", payment_id, "--config", library)
+    assert (result.status, result.err) == (
+        1,
+        "sip2gw: nobody knows yet whether it is booked: see `payment reconcile`\n",
+    )
     settle = ("payment", "reconcile", "--settle", payment_id, "--note", "seen")
     result = sip2gw(*settle, "not-booked", "--config", library)
     assert (result.status, result.err) == (

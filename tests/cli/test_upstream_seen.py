@@ -404,6 +404,29 @@ def about_card(fields: bytes, facts: FactRules = KOHA, code: str = "63") -> Seen
         ),
         (b"AV#17 Overdue 2.50|", KOHA, "fees", "ok", "1 line, 1 to be paid singly, 0 unreadable"),
         (
+            b"BV2.50|AV#17 Overdue 2.50|",
+            KOHA,
+            "fees",
+            "ok",
+            "1 line, 1 to be paid singly, 0 unreadable",
+        ),
+        (
+            b"BV5.00|AV#17 Overdue 2.50|",
+            KOHA,
+            "fees",
+            "warning",
+            "1 line, 1 to be paid singly, 0 unreadable; they come to 2.50, and BV says 5.00, so"
+            " staff must find out what became of a payment that is not answered",
+        ),
+        (b"BHeur|BV5.00|", KOHA, "BH", "ok", "currency type: eur"),
+        (
+            b"BHUSD|BV5.00|",
+            KOHA,
+            "BH",
+            "warning",
+            "says 'USD', but amounts are taken for EUR; is one of the two wrong?",
+        ),
+        (
             b"AV#17 Overdue 2.50|",
             FactRules(),
             "fees",

@@ -51,6 +51,19 @@ async def test_c99_where_cards_are_hidden_a_payer_without_the_pin_is_an_unknown_
         assert await owed(gateway, "1004") == {"D1": 1000, "D2": 250}
 
 
+async def test_c98_a_retry_is_told_no_certain_no_because_the_pin_is_wrong_or_locked_by_now(gateway):
+    """Somebody guesses meanwhile. What was booked is booked; wrong and locked read the same."""
+    pay = await gateway.terminal("pay-1")
+    paid = ask_37("1004", "2.50", pin="1004", fee="D2", bk="K1")
+    assert accepted(await pay.ask(paid))
+    answers = [await pay.ask(paid.replace("AD1004", f"AD{guess}")) for guess in range(6)]
+    answers.append(await pay.ask(paid))  # locked
+    assert {text_of(answer)[0][:15] for answer in answers} == {"We are not sure"}
+    assert not any(map(accepted, answers))
+    other = await pay.ask(ask_37("1004", "2.50", pin="0", fee="D1", bk="K2"))
+    assert text_of(other) == ["Card or PIN is not correct."]
+
+
 async def test_after_payment_the_patron_is_unblocked_at_once(gateway):
     pay, kiosk = await gateway.terminal("pay-1"), await gateway.terminal("kiosk-1")
     assert (await kiosk.ask(ask_23("1004", "1004"))).startswith("24YY Y")

@@ -335,6 +335,21 @@ async def test_a_fault_of_ours_before_that_is(tmp_path):
         await until(lambda: listed(gateway)[0][0] == "refused")
 
 
+async def test_c98_a_retry_with_another_pin_is_told_no_certain_no(tmp_path):
+    async with before(tmp_path) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        assert (await till.ask(pay())).startswith("38Y")
+        answer = await till.ask(pay(pin="9999"))
+        assert answer.startswith("38N")
+        assert NOT_SURE in answer
+        assert [one.reason for one in gateway.store.refused_payments()] == ["wrong_pin"]
+        assert "PIN is not correct" in await till.ask(pay(pin="9999", bk="B2"))
+        # What they have refused is no payment, and may be refused again.
+        library.answer._pay = lambda *_: False
+        assert (await till.ask(pay(bk="B3"))).startswith("38N")
+        assert "PIN is not correct" in await till.ask(pay(pin="9999", bk="B3"))
+
+
 async def test_a_bk_with_other_content_is_refused(tmp_path):
     async with before(tmp_path) as (gateway, library):
         till = await gateway.terminal("till-1")

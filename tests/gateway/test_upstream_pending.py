@@ -107,6 +107,15 @@ async def test_when_the_export_is_done_they_have_the_last_word(tmp_path):
         assert await shown(gateway) == ("5.00", ["#1 Fee 2.00", "#2 Fee 3.00"], 2)
 
 
+async def test_a_fee_that_they_lower_settles_no_other(tmp_path):
+    async with before(tmp_path, keys=HERE) as (gateway, library):
+        till = await gateway.terminal("till-1")
+        await till.ask(pay("3.00", more="CG2|"))
+        library.answer.owed[b"1001"][b"2"] = 100  # waived but for 1.00
+        assert await shown(gateway) == ("2.00", ["#1 Fee 2.00"], 1)
+        assert (await till.ask(pay("2.00", bk="B2"))).startswith("38Y")
+
+
 async def test_without_ids_only_the_sum_sinks_until_the_export_is_done(tmp_path):
     async with before(tmp_path, keys=HERE, shows_lines=False) as (gateway, library):
         till = await gateway.terminal("till-1")

@@ -109,6 +109,13 @@ def test_what_is_gone_from_their_list_is_in_their_books(listed, left):
     assert [fee.fee_id for fee in not_entered(pending, listed)] == left
 
 
+def test_of_a_fee_no_more_is_missing_there_than_they_list():
+    """They have lowered it: what was paid beyond that is no payment of the patron's other fees."""
+    pending = paid(("1", 200), ("1", 200), ("2", 100))
+    left = not_entered(pending, {"1": 250, "2": 300})
+    assert [(fee.fee_id, fee.amount) for fee in left] == [("1", 200), ("1", 50), ("2", 100)]
+
+
 def test_nothing_changes_where_nothing_is_pending():
     answer = information("BV5.00|")
     assert without(answer, []) is answer

@@ -11,6 +11,7 @@ from msgspec import Struct
 from sip2gw.cli.upstream.findings import Finding, fitting_encoding
 from sip2gw.cli.upstream.seen import Exchange, Seen, Verdict
 from sip2gw.foundation.words import counted
+from sip2gw.model import format_amount
 from sip2gw.policy.upstream.facts import Facts, read_facts, says_nothing
 from sip2gw.policy.upstream.fields import PatronAnswer, read_date
 from sip2gw.policy.upstream.presets import PRESETS
@@ -92,7 +93,7 @@ def _answer(seen: Seen, one: Exchange, answer: PatronAnswer, currency: str) -> I
     for name, fact in rules.mapped().items():
         if fact.field not in said:
             yield Finding(fact.field, "note", f"not in the answer: {name} is unknown")
-    yield from _money(rules, facts, said)
+    yield from _money(rules, facts, said, currency)
     yield _presets(said)
 
 
@@ -132,9 +133,16 @@ def _becomes(name: str, value: Any) -> str:
     return f"{name} {' '.join(value) if isinstance(value, tuple) else value}"
 
 
-def _money(rules: FactRules, facts: Facts, said: Mapping[str, str]) -> Iterator[Finding]:
-    if said.get("BV", "").strip() and facts.word.fee_amount is None:
+def _money(
+    rules: FactRules, facts: Facts, said: Mapping[str, str], currency: str
+) -> Iterator[Finding]:
+    balance = facts.word.fee_amount
+    if said.get("BV", "").strip() and balance is None:
         yield Finding("BV", "warning", "is no amount, so its money flags decide")
+    theirs = said.get("BH", "").strip().upper()
+    if balance is not None and theirs not in ("", currency):
+        text = f"says {theirs!r}, but amounts are taken for {currency}; is one of the two wrong?"
+        yield Finding("BH", "warning", text)
     if "AV" not in said:
         return
     if not facts.lines:
@@ -143,7 +151,15 @@ def _money(rules: FactRules, facts: Facts, said: Mapping[str, str]) -> Iterator[
     single = sum(bool(line.id) for line in facts.lines)
     unread = sum(line.amount is None for line in facts.lines)
     text = f"{counted(len(facts.lines), 'line')}, {single} to be paid singly, {unread} unreadable"
-    yield Finding("fees", "warning" if unread else "ok", text)
+    total = sum([line.amount or 0 for line in facts.lines])
+    is_sum = balance in (None, total)
+    if balance is not None and not is_sum:
+        listed, owed = (format_amount(amount, currency) for amount in (total, balance))
+        text += (
+            f"; they come to {listed}, and BV says {owed}, so staff must find out what became of a"
+            " payment that is not answered"
+        )
+    yield Finding("fees", "warning" if unread or not is_sum else "ok", text)
 
 
 def _masked(field: Field, said: Mapping[str, str]) -> str:

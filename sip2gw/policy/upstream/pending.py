@@ -65,11 +65,17 @@ def listed_fees(
 def not_entered(
     pending: Sequence[PendingFee], listed: Mapping[str, Minor] | None
 ) -> tuple[PendingFee, ...]:
-    """Those of `pending` that the library system does not have yet: a fee that is gone from its
-    list is one that it has."""
+    """What of `pending` the library system does not have yet: it has what is gone from its list,
+    and of a fee that it lists no more can be missing than is left of it there."""
     if listed is None:
         return tuple(pending)
-    return tuple(fee for fee in pending if not fee.fee_id or fee.fee_id in listed)
+    left, missing = dict(listed), []
+    for fee in pending:
+        amount = min(fee.amount, left.get(fee.fee_id, 0)) if fee.fee_id else fee.amount
+        if amount > 0:
+            missing.append(replace(fee, amount=amount))
+            left[fee.fee_id] = left.get(fee.fee_id, 0) - amount
+    return tuple(missing)
 
 
 def without_paid(

@@ -362,13 +362,16 @@ def undo(
     payment = load_payment(connection, payment_id)
     if payment is None:
         raise UndoRefusedError(f"no payment has the id {payment_id}; see `payment list`")
+    if payment.status == PaymentStatus.UNKNOWN:
+        raise UndoRefusedError("nobody knows yet whether it is booked: see `payment reconcile`")
     if payment.status != PaymentStatus.BOOKED:
         raise UndoRefusedError(
             f"the payment is {payment.status}, not booked, so it cannot be undone"
         )
     if connection.execute(queries.IN_THEIR_BOOKS, (payment_id,)).fetchone() is not None:
         raise UndoRefusedError(
-            "the library system has booked the payment; take it back there, at its own desk"
+            "it is in the library system's books, or a part of it is; take it back there, at its"
+            " own desk"
         )
     day = payment.time.astimezone(zone).date()
     if day != now.astimezone(zone).date():

@@ -17,6 +17,7 @@ from sip2gw.handlers.fee import (
     read_bill,
     refuse,
     repeats_kept,
+    turn_away,
 )
 from sip2gw.handlers.patron import present
 from sip2gw.handlers.upstream.behind import is_offered, library_of, refuse_unoffered
@@ -56,9 +57,9 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if seen is None or not presented.valid_patron or not seen.payer.id.isprintable():
         # Whatever the reason: a card whose data is withheld looks unknown (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
-        return refuse(session, request, not_identified(presented), said=said)
+        return await turn_away(session, request, bill, not_identified(presented), said)
     if presented.pin in (PinState.WRONG, PinState.LOCKED):
-        return refuse(session, request, PaymentRefusalReason.WRONG_PIN)
+        return await turn_away(session, request, bill, PaymentRefusalReason.WRONG_PIN)
     payer = presented.shown
     # Nobody is asked about for a payer who lacks the PIN (B53).
     if payer is not None and may_be_for_others(session, payer, bill.debtor_card):
