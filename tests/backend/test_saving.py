@@ -148,7 +148,7 @@ async def fill(where: Place) -> str:
     await store.record_pin_failure("P3", NOW, 3, NOW)
     with unguarded(store) as connection:
         connection.execute("INSERT INTO known_login (login, digest) VALUES ('kiosk', 'aa')")
-        connection.execute("INSERT INTO guess VALUES ('key', 1, NULL, '2099')")
+        connection.execute("INSERT INTO guess VALUES ('key', 1, NULL, '2099', NULL)")
     await store.close()
     assert paid.payment is not None
     return paid.payment.id

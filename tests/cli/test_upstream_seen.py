@@ -473,6 +473,13 @@ def test_what_a_field_becomes(
     assert said(about_card(fields, facts))[about] == (level, text)
 
 
+def test_of_a_field_that_is_repeated_a_few_are_shown() -> None:
+    found = list(card_findings(about_card(b"AVa 1.00|" * 6 + b"AFone|"), "EUR"))
+    assert [one.about for one in found].count("AV") == 6
+    assert said(about_card(b"AVa 1.00|" * 7))["AV"] == ("ok", "and 2 more")
+    assert said(about_card(b"AVa 1.00|" * 5))["AV"] == ("ok", "fine item: x 9.99")
+
+
 def test_a_23_says_less_and_is_read_too() -> None:
     seen = replace(
         about_card(b"AEAnna|", code="23"),

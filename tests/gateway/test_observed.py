@@ -220,6 +220,8 @@ async def test_an_unknown_request_is_not_answered_when_the_library_system_fails(
         ("1001", "", said_24("1001", cq="N"), ("granted", "refused", "wrong_pin")),
         ("4711", "0000", said_24("4711", bl="N"), ("refused", "refused", "unknown_card")),
         ("1001R", "1001", said_24("1001R"), ("granted", "refused", "card_replaced")),
+        ("1001", "1001", said_24("1001", more="BLN|"), ("granted", "refused", "unknown_card")),
+        ("1001", "1001", said_24("1001", more="CQN|"), ("granted", "refused", "wrong_pin")),
     ],
 )
 async def test_a_door_notes_what_it_would_have_decided(gateway, card, pin, told, expected):

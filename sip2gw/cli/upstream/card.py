@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ from sip2gw.protocol.wire import WireFormat
 _PLAIN = frozenset({"AO", "AQ", "BH", "BL", "CQ", "BZ", "CA", "CB", "GL", "PI"})
 """Fields that say nothing about who it is."""
 _SHOWN_MAX = 60
+_REPEATED_MAX = 5
+"""Of a field that is repeated; some patrons have hundreds of fees."""
 _NONE = "none"
 
 
@@ -88,8 +91,14 @@ def _answer(seen: Seen, one: Exchange, answer: PatronAnswer, currency: str) -> I
             " same patron's, set aliases = true",
         )
     yield _flags(facts)
+    times: Counter[str] = Counter()
     for field in fields:
-        yield _field(field, rules, facts, said)
+        times[field.tag] += 1
+        if times[field.tag] <= _REPEATED_MAX:
+            yield _field(field, rules, facts, said)
+    for tag, count in times.items():
+        if count > _REPEATED_MAX:
+            yield Finding(tag, "ok", f"and {count - _REPEATED_MAX} more")
     for name, fact in rules.mapped().items():
         if fact.field not in said:
             yield Finding(fact.field, "note", f"not in the answer: {name} is unknown")

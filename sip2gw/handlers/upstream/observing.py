@@ -19,7 +19,13 @@ from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import OBSERVED, AccessRow, LibraryWord, PatronRecord
 from sip2gw.policy.observing import pin_judged, they_grant
 from sip2gw.policy.reasons import NO_FLAGS, Reason
-from sip2gw.policy.upstream.facts import Facts, read_facts, record_of, says_nothing
+from sip2gw.policy.upstream.facts import (
+    Facts,
+    deny_doubtful,
+    read_facts,
+    record_of,
+    says_nothing,
+)
 from sip2gw.policy.upstream.questions import given_pin
 from sip2gw.protocol.codec import parse_response_body
 from sip2gw.protocol.errors import ProtocolError
@@ -71,13 +77,16 @@ async def compare(
         return
     # A session of its own: whatever is remembered here must not concern the terminal.
     session = Session(services, terminal)
+    assert terminal.upstream is not None
+    theirs = they_grant(said, request.patron_password, terminal.upstream.denying_flags)
+    deny_doubtful(said)  # a terminal may look at the first BL, we look at all
     try:
         presented = await _presented(session, request, said)
     except BackendError as error:
         services.metrics.backend_errors["observe", error.kind] += 1
         return
     reason, checks = _ours(session, request, presented)
-    _note(session, request, said, presented, reason, checks)
+    _note(session, presented, reason, checks, theirs=theirs)
 
 
 async def _presented(session: Session, request: _Question, said: _Said) -> PresentedCard:
@@ -124,17 +133,10 @@ def _ours(session: Session, request: _Question, presented: PresentedCard) -> tup
 
 
 def _note(
-    session: Session,
-    request: _Question,
-    said: _Said,
-    presented: PresentedCard,
-    reason: Reason,
-    checks: str,
+    session: Session, presented: PresentedCard, reason: Reason, checks: str, *, theirs: bool
 ) -> None:
     """One row and one count for each answer, whatever passage it belongs to."""
     services, terminal = session.services, session.terminal
-    assert terminal.upstream is not None
-    theirs = they_grant(said, request.patron_password, terminal.upstream.denying_flags)
     ours = _word(reason is Reason.GRANTED)
     branch, record = terminal.branch or "", presented.record
     services.metrics.access_decisions[branch, ours, reason, OBSERVED] += 1
