@@ -96,6 +96,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
     from sip2gw.cli.checking.secret_files import about_secret_files
     from sip2gw.cli.checking.terminals import about_terminals
     from sip2gw.config.availability import unavailable
+    from sip2gw.config.contradictions import contradictions
     from sip2gw.config.unsaid import unsaid
     from sip2gw.config.without_effect import without_effect
 
@@ -109,6 +110,7 @@ def _check_site(config: Config, *, strict: bool) -> None:
     )
     now = datetime.now(config.zone)
     warnings = [
+        *contradictions(config),
         *without_effect(config),
         *unsaid(config),
         *about_addresses(config),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import Field, SecretStr, ValidationError
 
 from sip2gw.config import places
@@ -51,6 +52,7 @@ from sip2gw.config.types import (
 )
 from sip2gw.foundation.hashing import is_password_hash
 from sip2gw.foundation.words import meant
+from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.texts import TEXT_KEYS, override_allowed, override_problem
 
@@ -170,6 +172,12 @@ class Config(Discreet, Struct, frozen=True):
     def base_dir(self) -> Path:
         """The directory that relative file names refer to."""
         return self.path.parent
+
+    @property
+    def relationship_rules(self) -> RelationshipRules:
+        """What relationships there may be, and who has the word about memberships (B49, C56)."""
+        is_library = self.backend.kind == "store"
+        return replace(self.relationships.rules, judges_memberships=is_library)
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:

@@ -22,6 +22,9 @@ class RelationshipRules(Struct, frozen=True):
 
     types: frozenset[RelationshipType] = frozenset(RelationshipType)
     """The types that may be made and used; none when relationships are switched off."""
+    judges_memberships: bool = True
+    """Whether our store's word about a membership counts when a relationship is made; not where a
+    library system behind the gateway has the word (C56)."""
 
 
 FUNCTIONS = ("renew", "pay")
@@ -103,22 +106,23 @@ def addition_problems(
     rules: RelationshipRules,
     today: date,
 ) -> list[str]:
-    """Why staff may not make `relation` on `today`: form, structure, memberships (B49, C3).
+    """Why staff may not make `relation` on `today`: form, structure, memberships (B49, C3, C56).
 
     Args:
         relation: as it is to be stored; one with the same key is replaced.
         parties: both sides.
         stored: at least all relationships of either side.
-        rules: which types there are.
+        rules: which types there are, and whether memberships are judged here.
         today: the day on which both memberships must be valid.
     """
     problems = list(form_problems(relation, rules.types))
     problems += (problem for _, problem in structure_problems(stored, [relation]))
-    problems += (
-        f"patron {party.id} has no valid membership"
-        for party in parties
-        if membership_state(party, today) is not MembershipState.VALID
-    )
+    if rules.judges_memberships:
+        problems += (
+            f"patron {party.id} has no valid membership"
+            for party in parties
+            if membership_state(party, today) is not MembershipState.VALID
+        )
     return problems
 
 

@@ -310,7 +310,7 @@ def terminal_views(
                 zone=zone,
                 calendar=branch.calendar if branch is not None else None,
                 max_fee_age_days=branch.max_fee_age_days if branch is not None else None,
-                relationships=config.relationships.rules,
+                relationships=config.relationship_rules,
                 timeout_s=config.server.terminal_timeout_s,
                 retries=config.server.terminal_retries,
                 receipts=ReceiptRules(zone, starts_anew=profile.table.bk_retention_days <= 1),

@@ -12,6 +12,7 @@ from sip2gw.backend.library import Library
 from sip2gw.backend.loading import json_lines as reading_module
 from sip2gw.backend.loading.importing import import_files
 from sip2gw.foundation.hashing import secret_fingerprint
+from sip2gw.policy.relationships import RelationshipRules
 
 from .library import LIBRARY, SETTINGS, content, load, stream_of
 
@@ -222,7 +223,7 @@ def test_structure_is_judged_within_one_file_too(library: Library) -> None:
 
 def test_switched_off_relationships_are_loaded_and_sleep(library: Library) -> None:
     """An import refuses breaches of structure only (B49, C3)."""
-    settings = replace(SETTINGS, relationship_types=frozenset())
+    settings = replace(SETTINGS, relationships=RelationshipRules(frozenset()))
     report = load(library, {**FAMILY, "from": "P1", "to": "P3"}, settings=settings)
     assert report.applied
     (warning,) = report.warnings

@@ -549,6 +549,22 @@ def test_c3_an_invalid_membership_is_refused(command: Run) -> None:
     assert (result.status, result.err) == (1, "sip2gw: patron P3 has no valid membership\n")
 
 
+def test_c56_where_a_library_system_knows_memberships_our_store_does_not_judge_them(
+    sip2gw: Run, before: Path
+) -> None:
+    """Our store knows numbers and names there, and what nobody has said is valid."""
+    with_one_number = '{"kind": "patron", "id": "A1", "name": "One"}'
+    family = '{"kind": "relationship", "type": "head_of_family", "from": "P1", "to": "A1"}'
+    records = f"{with_one_number}\n{family}\n".encode()
+    imported = sip2gw("import", "-", "--config", before, stdin=records)
+    assert (imported.status, "warning" in imported.err) == (0, False)
+    added = sip2gw(
+        *("relationship", "add", "authorisation", "A1", "P2", "--functions", "pay"),
+        *("--config", before),
+    )
+    assert (added.status, added.err) == (0, "The authorisation from A1 to P2 has been added.\n")
+
+
 @pytest.mark.parametrize(
     "section",
     ["[relationships]\nenabled = false\n", '[relationships]\ntypes = ["authorisation"]\n'],

@@ -29,7 +29,8 @@ from sip2gw.backend.sql.money.surplus import Correction
 from sip2gw.backend.sql.queries import BUMP_VERSION, REMEMBER_IMPORT, STORE_VERSION
 from sip2gw.backend.sql.values import time_text
 from sip2gw.foundation.hashing import secret_fingerprint
-from sip2gw.model import RelationshipType, format_amount
+from sip2gw.model import format_amount
+from sip2gw.policy.relationships import RelationshipRules
 from sip2gw.protocol.structs import Discreet, Hidden
 
 File = Path | tuple[str, BinaryIO]
@@ -79,8 +80,7 @@ class ImportSettings(Struct, frozen=True):
     now: datetime
     user: str = ""
     """The system's name of the account that imports, for the history of badges."""
-    relationship_types: frozenset[RelationshipType] = frozenset(RelationshipType)
-    """Empty when the relationships feature is off."""
+    relationships: RelationshipRules = RelationshipRules()
     hashing: PinHashing = field(default_factory=PinHashing)
 
 
@@ -194,7 +194,7 @@ class _Import:
         self._surpluses: list[Correction] = []
         self._version: int | None = None
         """Of the store when it was looked at last."""
-        rules = Rules(settings.currency, settings.zone, settings.relationship_types)
+        rules = Rules(settings.currency, settings.zone, settings.relationships.types)
         self._reader = RecordReader(self._stage, rules, self._findings)
 
     def run(self, sources: Iterable[Source], dry_run: bool) -> ImportReport:
@@ -261,9 +261,10 @@ class _Import:
         self._note(checks.linked_problems(self._connection, self._reader.linked, memberships))
         self._note(checks.merged_problems(self._connection))
         self._note(checks.state_problems(self._connection))
-        today = self._settings.now.astimezone(self._settings.zone).date()
-        for src, message in checks.sleeping_relations(self._connection, today):
-            self._findings.warning(src, message)
+        if self._settings.relationships.judges_memberships:
+            today = self._settings.now.astimezone(self._settings.zone).date()
+            for src, message in checks.sleeping_relations(self._connection, today):
+                self._findings.warning(src, message)
 
     def _check_secret(self) -> None:
         """Hashes made under another secret could never be verified here (C61, C95)."""

@@ -177,7 +177,7 @@ def import_settings(config: Config) -> ImportSettings:
         zone=config.zone,
         now=datetime.now(UTC),
         user=account(),
-        relationship_types=config.relationships.rules.types,
+        relationships=config.relationship_rules,
     )
 
 

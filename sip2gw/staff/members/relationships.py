@@ -38,7 +38,7 @@ async def add_relationship(
         RefusedError: the rules forbid it; the text says why.
     """
     today = now.astimezone(config.zone).date()
-    return await store.add_relationship(wanted, config.relationships.rules, today)
+    return await store.add_relationship(wanted, config.relationship_rules, today)
 
 
 def relationship_json(relation: Relationship) -> RelationshipJson:
