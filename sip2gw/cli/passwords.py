@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sip2gw.cli.common import ConfigOption
-from sip2gw.cli.failures import UsageError
+from sip2gw.cli.failures import CommandError, UsageError
 
 VARIABLE = "SIP2GW_PASSWORD"
 
@@ -46,10 +46,16 @@ def read_password(given: str | None, file: Path | None) -> str | None:
 
 
 def hash_password(config: ConfigOption = None) -> None:
-    """Hash a terminal's password for `password_hash`. You type it twice, or pipe it in."""
+    """Hash a terminal's password for `password_hash`. You type it twice, or pipe it in.
+
+    Passwords of our examples are refused: everybody can read them.
+    """
+    from sip2gw.cli.checking.examples import EXAMPLE_PASSWORDS
     from sip2gw.foundation.hashing import hash_password as hashed
 
     password = read_secret("password", not sys.stdin.isatty())
+    if password in EXAMPLE_PASSWORDS:  # in a hash nobody would see it any more (C172)
+        raise CommandError("everybody can read this password in an example; choose another")
     typer.echo(hashed(password.encode("utf-8", "surrogateescape")))
 
 

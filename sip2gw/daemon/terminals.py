@@ -44,6 +44,7 @@ from sip2gw.monitoring.telemetry import (
     Log,
     is_for_people,
 )
+from sip2gw.policy.data_age import is_too_old
 from sip2gw.serving.gateway import Gateway
 from sip2gw.serving.server import TerminalServer
 from sip2gw.serving.site import Site, build_site
@@ -220,6 +221,15 @@ class TerminalSide:
             return self.store_chore.last_import
         return self.library.last_answer(account)
 
+    async def look_for_fresh_data(self) -> None:
+        """Doors that refuse because of old data go by an import within a second (C62, C138)."""
+        if self.library is not None:
+            return  # its answers are heard as they come
+        since, now = self.store_chore.last_import, self.gateway.clock.now()
+        limits = (branch.data_max_age for branch in self.config.branches.values())
+        if any(limit is not None and is_too_old(since, now, limit) for limit in limits):
+            await self.store_chore.keep_import()
+
     @property
     def site(self) -> Site:
         """The terminals as they are configured now."""
@@ -284,6 +294,7 @@ class TerminalSide:
             # This soon it is noticed, without a request, that the store's file has gone.
             (self.gateway.watch_backend, 1.0, 1.0),
             (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
+            (self.look_for_fresh_data, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.look_at_spool, 60.0, 60.0),
             (self.cause_chore.look_for_silence, 300.0, 300.0),

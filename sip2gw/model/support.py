@@ -53,8 +53,8 @@ class Cause(Discreet, Struct, frozen=True):
     category: str
     """One of `AutomaticCategory`."""
     object: Hidden[str]
-    """What it is about: the card, the door, the terminal, the payment, the entry. While a message
-    about it is open, the same cause is counted there instead of opening another."""
+    """What it is about: the card, the door, the terminal, the payment, the entry, the store. While
+    a message about it is open, the same cause is counted there instead of opening another."""
     text: Hidden[str]
     """What staff read; without PINs and passwords."""
     patron_id: Hidden[str | None] = None

@@ -44,8 +44,8 @@ HANDSHAKE_REASONS = (
     "client_aborted",
     "timeout",
 )
-WORKER_ENDS = ("crash", "stuck", "reload")
-"""Why a worker was replaced: it ended, took no turns, or could not follow a reload."""
+WORKER_ENDS = ("crash", "stuck")
+"""Why a worker was replaced: it ended by itself; it took no turns, or did not follow a reload."""
 OTHER_CURRENCIES = "other"
 """The label for all but the library's own: terminals must not invent labels."""
 

@@ -152,7 +152,7 @@ async def test_doors_that_refuse_because_of_old_data(tmp_path: Path, url: str) -
         assert await looked() == [
             (
                 "DATA",
-                "MAIN",
+                "store",
                 1,
                 "The doors of MAIN refuse everybody: nobody has imported data for 23 hours."
                 " Import it with `sip2gw import`, and find out why that was not done.",
@@ -164,7 +164,39 @@ async def test_doors_that_refuse_because_of_old_data(tmp_path: Path, url: str) -
         await looked()
         gateway.clock.advance(24 * 3600)
         assert [count for _, _, count, _ in await looked()] == [2]
-        assert column(gateway.store, "branch") == ["MAIN"]
+
+
+async def test_old_data_of_one_store_is_one_message_for_all_branches(
+    tmp_path: Path, url: str
+) -> None:
+    """C163: the message is about the store, however many branches have doors."""
+    config = SUPPORTING.replace("max_fee_age_days = 49", "data_max_age_h = 1")
+    config = config.replace("[branches.SHUT]", "[branches.SHUT]\ndata_max_age_h = 2")
+    async with started(tmp_path, url, config=config) as gateway:
+
+        async def looked_after(hours: float) -> list[tuple[Any, ...]]:
+            gateway.clock.advance(hours * 3600)
+            await gateway.app.cause_chore.look_for_old_data()
+            await gateway.app.cause_chore.write()
+            return told(gateway.store)
+
+        ((category, about, count, text),) = await looked_after(1.5)
+        assert (category, about, count) == ("DATA", "store", 1)
+        assert text.startswith(
+            "The doors of MAIN refuse everybody: nobody has imported data for 1 hour."
+        )
+        assert [(about, count) for _, about, count, _ in await looked_after(1)] == [("store", 2)]
+        assert column(gateway.store, "branch") == [None]
+
+        await close_all(gateway.store)
+        load(gateway.store, LIBRARY[:1], now=gateway.clock.now())
+        await gateway.app.store_chore.look()
+        assert len(await looked_after(0)) == 1
+        *_, (_, about, count, text) = await looked_after(2.5)
+        assert (about, count) == ("store", 1)
+        assert text.startswith(
+            "The doors of MAIN, SHUT refuse everybody: nobody has imported data for 2 hours."
+        )
 
 
 async def test_a_card_is_told_again_only_when_it_is_blocked_again(gateway: Any) -> None:

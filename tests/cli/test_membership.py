@@ -113,7 +113,16 @@ def test_values_are_written_as_in_the_library_data(command: Run) -> None:
     known = listed(command)["201"]
     assert known["materials"] == [{**DVD, "allowed": True, "minimum_age": None}]
     assert known | {"materials": [DVD]} == known | values | {"materials": [DVD]}
-    assert "DVD*" in command("show", "201").out
+
+
+def test_lists_are_shown_to_people_line_by_line(command: Run) -> None:
+    rules = [DVD, {"material": "GAME", "allowed": False}]
+    result = command("change", "201", f"materials={json.dumps(rules)}")
+    assert result.status == 0, result.err
+    shown = [line.strip() for line in command("show", "201").out.splitlines()]
+    assert "materials  material DVD*, allowed yes, max_items 2, loan_days 7" in shown
+    assert "materials  material GAME, allowed no, max_items 0" in shown
+    assert not any("linked_memberships" in line for line in shown)
 
 
 def test_an_empty_value_clears_a_key(command: Run) -> None:

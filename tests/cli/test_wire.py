@@ -391,7 +391,7 @@ def test_check_live_of_a_terminal_without_a_login_sees_whether_it_is_known_c134(
 
 
 def test_check_live_cannot_know_a_hashed_password(sip2gw: Run, config: Path) -> None:
-    hashed = sip2gw("hash-password", stdin=b"kiosk-demo\n").out.strip()
+    hashed = sip2gw("hash-password", stdin=b"not in the demo\n").out.strip()
     text = config.read_text().replace('password = "kiosk-demo"', f'password_hash = "{hashed}"')
     config.write_text(text)
     result = sip2gw("check", "--live", "127.0.0.1:1", "--terminal", "kiosk-1", "--config", config)
@@ -432,3 +432,12 @@ def _hash_on_terminal() -> int:
     except UsageError as error:
         return error.status
     return 0
+
+
+@pytest.mark.parametrize("known", ["only for the tutorial", "change me", "kiosk-demo"])
+def test_c172_a_password_of_an_example_is_not_hashed(sip2gw: Run, known: str) -> None:
+    """`check` sees it in clear; behind a hash nobody would."""
+    result = sip2gw("hash-password", stdin=f"{known}\n".encode())
+    assert (result.status, result.out) == (1, "")
+    assert "everybody can read this password in an example" in result.err
+    assert known not in result.err

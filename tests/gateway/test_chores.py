@@ -196,3 +196,18 @@ async def test_a_recurring_task_that_failed_is_due_again(tmp_path):
             await again.wait()
     asyncio.get_running_loop().set_exception_handler(None)
     assert [str(told["exception"]) for told in failures] == ["4711"]
+
+
+async def test_a_door_that_refuses_for_old_data_goes_by_an_import_at_once(tmp_path):
+    """C62, C138: whoever has imported need not wait for the door."""
+    config = CONFIG.replace("max_fee_age_days = 49", "data_max_age_h = 23")
+    async with running(tmp_path, config=config) as gateway:
+        for recurring in gateway.app._regular():
+            gateway.app.repeat(*recurring)
+        door = await gateway.terminal("door-1")
+        gateway.clock.advance(24 * 3600)
+        assert (await door.ask(ask_23("1001", "1001"))).startswith("24Y")
+        await asyncio.to_thread(load, gateway.store, LIBRARY[:1], now=gateway.clock.now())
+        async with asyncio.timeout(10):
+            while (await door.ask(ask_23("1001", "1001"))).startswith("24Y"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)

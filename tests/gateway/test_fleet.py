@@ -290,7 +290,7 @@ async def test_all_follow_a_configuration_and_one_that_cannot_is_replaced(house)
     assert stays.config.log.level == "warning"
     assert len(stays.config.listeners) == 1  # until the next start they are what they were
     await house.serves(1, cannot)
-    assert house.metrics.worker_restarts == {"reload": 1}
+    assert house.metrics.worker_restarts == {"stuck": 1}
     assert house.workers[1].config.log.level == "warning"
 
 

@@ -329,6 +329,7 @@ MISTAKES = {
         Mistake("a terminal does not exist", "explain --terminal door-7 --card P1", status=1),
         Mistake("an empty PIN", "patron set-pin P1 --stdin", stdin="\n"),
         Mistake("an empty password to hash", "hash-password", stdin="\n"),
+        Mistake("a password of an example to hash", "hash-password", stdin="change me\n", status=1),
         Mistake("no way to deliver notices", "outbox send", status=1),
         Mistake("no gateway is running", "terminal list", status=1),
         Mistake(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 _OF_DEMOS = {terminal.password for terminal in (*TERMINALS, OBSERVED)}
-_OF_PAGES = {"only for the tutorial", "pw", "wrong", "…"}
+_OF_PAGES = {"only for the tutorial", "change me", "pw", "wrong", "…"}
 EXAMPLE_PASSWORDS = frozenset(_OF_DEMOS | _OF_PAGES)
 """All that the README, the pages under `docs`, `systemd/sip2gw.toml` and the demos show."""
 EXAMPLE_HASHES = frozenset(

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from sip2gw.backend.base import BackendError
 from sip2gw.backend.library import Library
-from sip2gw.config import Config, Terminal
+from sip2gw.config import Branch, Config, Terminal
 from sip2gw.foundation.clock import Clock
 from sip2gw.foundation.words import counted
 from sip2gw.model.journal import Waiting
@@ -64,8 +64,9 @@ class CauseChore:
         self._clock = clock
         self._log = log
         self._data_since = data_since
-        self._old: frozenset[str] = frozenset()
-        """Branches whose doors refuse because of old data; each was told when it began."""
+        self._old: frozenset[tuple[str | None, str]] = frozenset()
+        """Accounts (None: the store) and branches whose doors refuse because of old data; each
+        was told when it began."""
         self._waiting: deque[Cause] = deque()
         self._dropped: Counter[str] = Counter()
         self._failing = False
@@ -91,38 +92,31 @@ class CauseChore:
             self._tell(AutomaticCategory.PIN_LOCKS, known, text)
 
     async def look_for_old_data(self) -> None:
-        """Tell of each branch whose doors have begun to refuse because of old data (C138)."""
+        """Tell when doors have begun to refuse because of old data (C138): one message for the
+        store, or for the account that did not answer, whatever the number of branches (C163)."""
         if not self._config().support.enabled:
             return
-        doors = {door.branch.code: door for door in self._doors_with_old_data() if door.branch}
-        for code in sorted(doors.keys() - self._old):
-            text = self._old_data_text(doors[code])
-            self._tell(AutomaticCategory.OLD_DATA, doors[code], text, about=code)
-        self._old = frozenset(doors)
+        doors: dict[str | None, dict[str, Branch]] = {}
+        for account, branch in self._doors_with_old_data():
+            doors.setdefault(account, {})[branch.code] = branch
+        old = frozenset((account, code) for account, codes in doors.items() for code in codes)
+        begun = {account for account, _ in old - self._old}
+        for account, branches in doors.items():
+            if account in begun:
+                text = _old_data_text(account, branches)
+                self._add(Cause(AutomaticCategory.OLD_DATA, account or "store", text))
+        self._old = old
 
-    def _doors_with_old_data(self) -> Iterator[Terminal]:
+    def _doors_with_old_data(self) -> Iterator[tuple[str | None, Branch]]:
+        """Where each door's data comes from (None: the store), and its branch."""
         now = self._clock.now()
         for terminal in self._config().terminals.values():
-            limit = terminal.branch.data_max_age if terminal.branch is not None else None
-            if limit is None or terminal.profile.kind != "door":
+            branch = terminal.branch
+            if branch is None or terminal.profile.kind != "door":
                 continue
-            if is_too_old(self._data_since(terminal.upstream), now, limit):
-                yield terminal
-
-    def _old_data_text(self, door: Terminal) -> str:
-        assert door.branch is not None
-        assert door.branch.data_max_age is not None
-        hours = f"{door.branch.data_max_age.total_seconds() / 3600:g} hours"
-        refuse = f"The doors of {door.branch.code} refuse everybody"
-        if door.upstream is None:
-            return (
-                f"{refuse}: nobody has imported data for {hours}. Import it with `sip2gw import`,"
-                " and find out why that was not done."
-            )
-        return (
-            f"{refuse}: the library system has not answered for {hours}, or not since the gateway"
-            " was started. Look at `sip2gw upstream status`, and ask those who run it."
-        )
+            limit = branch.data_max_age
+            if limit is not None and is_too_old(self._data_since(terminal.upstream), now, limit):
+                yield terminal.upstream, branch
 
     def journal_stays(self, oldest: Waiting, count: int, is_full: bool) -> None:
         """Loans and returns wait long for the library system, or find no more room (B77)."""
@@ -137,11 +131,9 @@ class CauseChore:
         )
         self._add(Cause(AutomaticCategory.JOURNAL, oldest.oldest, text))
 
-    def _tell(
-        self, category: AutomaticCategory, at: Terminal, text: str, *, about: str = ""
-    ) -> None:
+    def _tell(self, category: AutomaticCategory, at: Terminal, text: str) -> None:
         branch = at.branch.code if at.branch is not None else None
-        self._add(Cause(category, about or at.name, text, branch=branch))
+        self._add(Cause(category, at.name, text, branch=branch))
 
     def _add(self, cause: Cause) -> None:
         if len(self._waiting) >= CAUSES_WAITING_MAX:
@@ -225,3 +217,19 @@ class CauseChore:
     def _failed(self, error: BackendError) -> None:
         self._metrics.backend_errors["support", error.kind] += 1
         self._log.events.warning("support_failed", kind=error.kind, problem=str(error))
+
+
+def _old_data_text(account: str | None, branches: Mapping[str, Branch]) -> str:
+    """`branches` are those, by code, whose doors refuse because of the data of `account`."""
+    refuse = f"The doors of {', '.join(sorted(branches))} refuse everybody"
+    limits = [one.data_max_age for one in branches.values() if one.data_max_age is not None]
+    hours = counted(int(max(limits).total_seconds()) // 3600, "hour")
+    if account is None:
+        return (
+            f"{refuse}: nobody has imported data for {hours}. Import it with `sip2gw import`,"
+            " and find out why that was not done."
+        )
+    return (
+        f"{refuse}: the library system has not answered for {hours}, or not since the gateway"
+        " was started. Look at `sip2gw upstream status`, and ask those who run it."
+    )

@@ -301,7 +301,7 @@ class Team:
     async def _follow(self, member: Member) -> None:
         while member.config is not self._config:
             if not await member.follow(self._config, FOLLOW_WITHIN_S):
-                member.kill("reload")
+                member.kill("stuck")  # the labels of the metric are a closed set (C173)
                 return
         self.serves(member)
 
