@@ -8,6 +8,7 @@ which takes ten times as long as what most commands do. Here it is built once, a
 """
 
 import gc
+from collections.abc import Iterator
 from functools import cache
 
 import coverage_of
@@ -39,9 +40,11 @@ new_stores.copy_new_stores()
 gc.disable()  # what is made until all tests are found stays
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
     """When `pytest-cov` measures by now, see to it that only what counts is counted."""
+    coverage_of.pause(session)
+    yield
     coverage_of.count(session)
 
 

@@ -24,12 +24,29 @@ _SCENES = frozenset({"gateway"})
 """Those whose fixtures do not: hundreds of tests begin with the same gateway."""
 
 
+def pause(session: pytest.Session) -> None:
+    """End the measuring that `pytest-cov` begins before the session.
+
+    It measures the imports of `conftest.py`. In a worker another one follows at the start of the
+    session, and coverage goes back to the first one whenever that is paused: all would be traced
+    all the time.
+    """
+    controller = _controller(session)
+    if controller is not None:
+        controller.pause()
+
+
 def count(session: pytest.Session) -> None:
     """Have only what counts counted in this process, if anything is."""
-    measuring = session.config.pluginmanager.getplugin("_cov")
+    controller = _controller(session)
     hands_out = session.config.option.dist != "no" and not hasattr(session.config, "workerinput")
-    if measuring is not None and measuring.cov_controller is not None and not hands_out:
-        session.config.pluginmanager.register(_Counting(measuring.cov_controller))
+    if controller is not None and not hands_out:
+        session.config.pluginmanager.register(_Counting(controller))
+
+
+def _controller(session: pytest.Session) -> Any:
+    """What measures in this process; None: nothing does."""
+    return getattr(session.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
 
 
 class _Counting:
@@ -41,6 +58,7 @@ class _Counting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
         """Import everything, in one of the processes; then only tests count."""
+        self._count(True)
         if _is_first(session.config):
             for module in pkgutil.walk_packages(sip2gw.__path__, "sip2gw."):
                 if not module.name.endswith("__main__"):
@@ -61,10 +79,6 @@ class _Counting:
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Count as when it was set up."""
         self._count(counts(item) and not _sets_a_scene(item))
-
-    def pytest_sessionfinish(self) -> None:
-        """Leave it as it was."""
-        self._count(True)
 
     def _count(self, wanted: bool) -> None:
         if wanted != self._controller.started:

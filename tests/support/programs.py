@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sip2gw.client.line import Raw
 from sip2gw.config import load_config
 from sip2gw.config.passing import pack
 from sip2gw.control.messages import Alive, Configuration, ReadConfiguration
+from sip2gw.web.api import desk as desks
 from sip2gw.web.api.desk import Desk
 from sip2gw.web.api.gate import Api
 from sip2gw.web.api.problems import ProblemError
@@ -58,6 +60,8 @@ login = "gateway"
 password = "pw"
 """
 _stores = Once()
+# A process has one desk, whose loop ends with it. Tests make hundreds, whose loops would all stay.
+vars(desks)["Loop"] = cache(desks.Loop)
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,9 @@ class Site:
         self._running = self.desk.config = load_config(self.config)
 
     def close(self) -> None:
-        """Close its store."""
-        self.desk.run(self.desk.store.close())
+        """Close its store, and end its threads."""
+        end(self.desk)
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
     def command(self, *arguments: str, stdin: str | None = None) -> Any:
@@ -218,6 +223,11 @@ class Site:
         headers = {name.decode(): value.decode() for name, value in said[0]["headers"]}
         text = b"".join(message.get("body", b"") for message in said[1:]).decode()
         return Told(said[0]["status"], headers, text)
+
+
+def end(desk: Desk) -> None:
+    """Close its store."""
+    desk.run(desk.store.close())
 
 
 def with_tokens(directory: Path) -> str:

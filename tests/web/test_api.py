@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from harness import load
 from once import Once
 from orders import decided_by, saying, settling
+from programs import end
 from typer.testing import CliRunner
 
 from sip2gw.backend.base import BackendError, PaymentOrder
@@ -180,7 +181,7 @@ _tokens: dict[str, str] = {}
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> Client:
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
     file = tmp_path / "sip2gw.toml"
     file.write_text(CONFIG)
     (tmp_path / "token").write_text(TOOL)
@@ -189,7 +190,9 @@ async def client(tmp_path: Path) -> Client:
         _stores.keep("rest", tmp_path / "library.db")
     made = Client(file)
     made.tokens |= _tokens
-    return made
+    yield made
+    if made.api._opened is not None:
+        end(made.api._opened.desk)
 
 
 async def make_store(config: Config) -> None:

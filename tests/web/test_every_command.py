@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -360,3 +361,14 @@ def test_b84_what_must_be_reconciled_is_told_in_three_lists(site) -> None:
     lists = ("/payments/reconcile", "/payments/surpluses", "/payments/errors")
     by_rest = [one for path in lists for one in shown(site, path, {})]
     assert by_rest == said(site, "payment reconcile") != []
+
+
+def test_a_scene_that_is_over_leaves_nothing_open(site, tmp_path) -> None:
+    """Hundreds begin in one process, which may often have only 1,024 files open."""
+    before = open_files()
+    Site(tmp_path).close()
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
