@@ -109,6 +109,7 @@ MIGRATIONS = (
         library.DOOR_LOG_IN_ORDER + money.PAYMENTS_IN_ORDER,
     ),
     Migration(35, "what goes up for a debtor, found by them alone", money.SHARES_OF_DEBTOR),
+    Migration(36, "from whom a receipt number was taken over", money.NUMBERS_TAKEN_OVER),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
