@@ -302,12 +302,12 @@ def _harmless(cell: str) -> str:
 def write_record(record: Mapping[str, Any]) -> None:
     """Write one record for people: a line for each value, several for a list."""
     for key, value in record.items():
-        for entry in value if isinstance(value, list) else [value]:
+        for entry in value if isinstance(value, list | tuple) else [value]:
             if entry is not None:
                 sys.stdout.write(f"{key:>20}  {printable(_one_line(entry))}\n")
 
 
-_NOTHING: tuple[object, ...] = (None, "", [])
+_NOTHING: tuple[object, ...] = (None, "", [], ())
 """Values of a card, a badge or a fee that need no mention."""
 
 
