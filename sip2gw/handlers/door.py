@@ -151,7 +151,7 @@ def _let_anybody_out(
     response.transaction_date = session.now()
     response.institution_id = session.terminal.institution_id
     response.patron_status = NO_FLAGS
-    response.patron_identifier = record.id if record is not None else session.as_scanned(number)
+    response.patron_identifier = session.as_scanned(number)  # it has asked for no PIN (C112)
     response.valid_patron = True
     response.valid_patron_password = True
     return Answer(response, "ok", Reason.GRANTED, number)

@@ -96,9 +96,12 @@ class MembershipDefinition(Struct, Generic[A]):
     code: Annotated[
         str,
         Meta(pattern=THREE_DIGITS),
-        About(_G.IDENTITY, "What patrons, and `memberships` of a door, refer to."),
+        About(
+            _G.IDENTITY,
+            "What patrons, and `memberships` of a door, refer to; PC, where it is sent.",
+        ),
     ]
-    description: Annotated[Text, About(_G.IDENTITY, "The name; what PC shows where it is sent.")]
+    description: Annotated[Text, About(_G.IDENTITY, "The name, for staff and in templates.")]
     type: Annotated[
         int,
         Meta(ge=0, le=8),

@@ -482,7 +482,7 @@ class BackendContract:
     async def test_another_payment_of_another_day_takes_the_receipt_number(
         self, backend: Backend
     ) -> None:
-        """C105: a retry has the same content, so nobody can mean the first one."""
+        """C105: a retry has the same content, so it is not one of the first."""
         await backend.book_payment(decided_by(order(transacted=NOW), pay_fee("F1")))
         other = order(amount=50, transacted=NOW + timedelta(days=1))
         soon = replace(other, transacted=NOW + timedelta(hours=1))
@@ -493,8 +493,28 @@ class BackendContract:
         ).outcome == "booked"
         again = await backend.book_payment(decided_by(sent_again(other), pay_fee("F1", 50)))
         assert again.outcome == "replayed"
-        late = await backend.book_payment(decided_by(order(transacted=NOW), pay_fee("F2")))
-        assert late.outcome == "booked"  # the first one's content is the other one here
+        assert await owed(backend, "P1") == {"F1": 100, "F2": 120}
+
+    async def test_a_receipt_number_of_several_payments_tells_a_retry_of_each(
+        self, backend: Backend
+    ) -> None:
+        """B46, C5, C105: a machine that was cut off asks again when its number is another's."""
+        first = order(transacted=NOW)
+        other = order(amount=50, transacted=NOW + timedelta(days=1))
+        paid = await backend.book_payment(decided_by(first, pay_fee("F1")))
+        await backend.book_payment(decided_by(other, pay_fee("F1", 50)))
+        for _ in range(2):
+            late = await backend.book_payment(decided_by(sent_again(first), pay_fee("F1")))
+            assert (late.outcome, late.payment) == ("replayed", paid.payment)
+        for days, amount, reason in ((0, 70, "bk_reused"), (2, 100, "bk_another_day")):
+            similar = order(amount=amount, transacted=NOW + timedelta(days=days))
+            result = await backend.book_payment(decided_by(similar, pay_fee("F1", amount)))
+            assert result.refusal == reason
+        assert await owed(backend, "P1") == {"F1": 100, "F2": 120}
+        # Only as long as the number of the first is kept.
+        kept_until = first.key_expires
+        later = order(transacted=NOW, now=kept_until, key_expires=kept_until + timedelta(days=30))
+        await backend.book_payment(decided_by(later, pay_fee("F2")))
         assert await owed(backend, "P1") == {"F1": 100, "F2": 20}
 
     async def test_of_many_that_take_a_number_at_once_one_gets_it(self, backend: Backend) -> None:

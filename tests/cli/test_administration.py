@@ -239,6 +239,9 @@ def test_c104_what_was_only_counted_is_told(
         "count": 3,
     }
     assert command("payment", "refused").out.splitlines()[-1].endswith("  3 more")
+    header, *rows = command("payment", "refused", "--csv").out.splitlines()
+    assert header.endswith(",bk,reason,count")
+    assert [row.split(",")[-2:] for row in rows] == [[kept["reason"], ""], ["more", "3"]]
 
 
 def test_maintain_says_of_each_chore_what_it_forgets(command: Run, library: Path) -> None:

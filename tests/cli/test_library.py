@@ -305,6 +305,17 @@ def test_a_table_comes_in_with_its_map(sip2gw: Run, library: Path, table: Path) 
     assert "pin_hash" not in shown["R2"]
 
 
+def test_after_a_hundred_errors_an_import_says_that_there_may_be_more(
+    sip2gw: Run, library: Path
+) -> None:
+    for wrong, told in ((99, "99 errors"), (150, "these are the first 100 errors")):
+        lines = b'{"kind": "badge"}\n' * wrong
+        result = sip2gw("import", "-", "--config", library, stdin=lines)
+        *errors, last = result.err.splitlines()
+        assert (result.status, len(errors)) == (1, min(wrong, 100))
+        assert last == f"Nothing was changed: {told}."
+
+
 def test_tables_and_json_lines_are_one_import(sip2gw: Run, library: Path, table: Path) -> None:
     """A fee refers to a reader of another file; nothing is left when one of them is wrong."""
     fees = table.with_name("fees.csv")

@@ -172,6 +172,18 @@ def test_a_hidden_one_stays_with_its_members_and_in_the_list(command: Run) -> No
     assert listed(command)["201"]["hidden"] is False
 
 
+def test_people_read_lists_and_rules_line_by_line(command: Run) -> None:
+    linked = [NEW | {"type": 3}, NEW | {"code": "302", "type": 3, "linked_memberships": ["301"]}]
+    assert command("add", "-", stdin=lines(*linked)).status == 0
+    assert command("change", "302", f"materials={json.dumps([DVD])}").status == 0
+    told = dict(line.split(maxsplit=1) for line in command("show", "302").out.splitlines())
+    assert told["linked_memberships"] == "301"
+    assert told["materials"] == "material DVD*, allowed yes, max_items 2, loan_days 7"
+    told = dict(line.split(maxsplit=1) for line in command("show", "301").out.splitlines())
+    assert "materials" not in told
+    assert "linked_memberships" not in told
+
+
 @pytest.mark.parametrize("arguments", [("hide",), ("change", "max_items=1"), ("show",)])
 def test_a_code_that_nobody_knows(command: Run, arguments: tuple[str, ...]) -> None:
     name, *rest = arguments

@@ -137,6 +137,14 @@ async def test_facts_mode_tells_the_truth_once_and_records_what_we_think(gateway
     assert record.card("1001").pin_failures == 1  # asked once, counted once
 
 
+async def test_an_exit_says_the_same_of_every_card(gateway):
+    """C67, C112: without a PIN it tells neither a main card nor whether a card is known."""
+    door = await gateway.terminal("door-out")
+    for card in ("1001", "1001B", "1001R", "4711"):
+        for answer in (await door.ask(ask_23(card)), await door.ask(ask_23(card, "0000"))):
+            assert answer == f"24              001{STAMP}AOHUB|AA{card}|AE|BLY|CQY|"
+
+
 @pytest.mark.parametrize("card", ["1001", "1008", "4711", ""])
 async def test_nobody_is_kept_inside(gateway, card):
     door = await gateway.terminal("door-out")

@@ -64,6 +64,7 @@ FACTS = numbered(
 an unknown payer."""
 
 BOOK = f"SELECT book_payment({', '.join(f'${number}' for number in range(1, 25))})"
+TAKEN_OVER = numbered(queries.TAKEN_OVER)
 PAYMENT = numbered(queries.fill(queries.PAYMENTS, where=" WHERE p.id = ?"))
 REPLAY = queries.fill(
     """
@@ -118,8 +119,7 @@ class Booking(Attempts[PaymentResult]):
         """One reading and, if that says so, one writing; None when it has to be done again."""
         order = self._order
         rows = await self._pool.fetch(FACTS, order.payer_id, order.terminal, order.key)
-        key = rows[0][_KEY]
-        holder = holder_of(order, None if key[0] is None else key)
+        holder = await self._holder(rows[0][_KEY])
         if isinstance(holder, PaymentResult):
             return holder
         if holder is not None:
@@ -135,6 +135,17 @@ class Booking(Attempts[PaymentResult]):
             return payment
         booked = await self._write(rows[0][0], records, payment, rows[0][_HOLDER])
         return PaymentResult(PaymentOutcome.BOOKED, payment) if booked else None
+
+    async def _holder(self, key: Sequence[Any]) -> str | PaymentResult | None:
+        """`holder_of`; whom the key was taken over from is asked only if it is another's now."""
+        order = self._order
+        if key[0] is None:
+            return None
+        holder = holder_of(order, [key])
+        if isinstance(holder, str) or not order.bk:
+            return holder
+        before = await self._pool.fetch(TAKEN_OVER, order.terminal, order.bk)
+        return holder_of(order, [key, *before])
 
     async def _first_payment(self, payment_id: str) -> PaymentResult:
         """What holds the key: this very order, lost on its way back, or an earlier one."""

@@ -271,6 +271,15 @@ KEY_COLUMNS = "k.content, k.id, k.key_expires, k.transacted, k.time"
 PAYMENT_KEY = fill(
     "SELECT {columns} FROM payment k WHERE k.terminal = ? AND k.key = ?", columns=KEY_COLUMNS
 )
+TAKEN_OVER = fill(
+    """
+    SELECT {columns} FROM payment k
+    WHERE k.terminal = ? AND k.bk = ? AND k.key IS NULL AND k.status <> 'refused' AND NOT EXISTS
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = k.id AND s.state = 'refused')""",
+    columns=KEY_COLUMNS,
+)
+"""Payments whose receipt number was taken over by another: those that were not booked, or only in
+part, have given it back instead (C4)."""
 PAYMENT_PLACES = """
     SELECT (SELECT 1 FROM payment WHERE id = ?), (SELECT 1 FROM ledger_transaction WHERE id = ?),
            (SELECT 1 FROM ledger_entry WHERE transaction_id = ? LIMIT 1)"""

@@ -183,13 +183,17 @@ def import_settings(config: Config) -> ImportSettings:
 
 def tell_import(report: ImportReport, *, dry_run: bool) -> None:
     """Report errors, warnings, surpluses and the result on standard error (C52, C103)."""
+    from sip2gw.backend.loading.lines import ERRORS_MAX
+
     for line in (*report.errors, *report.warnings, *report.surpluses):
         say(line)
     read = (
         ", ".join(f"{counted(count, kind)}" for kind, count in report.counts.items()) or "nothing"
     )
     if report.errors:
-        say(f"Nothing was changed: {counted(len(report.errors), 'error')}.")
+        found = counted(len(report.errors), "error")
+        told = found if len(report.errors) < ERRORS_MAX else f"these are the first {found}"
+        say(f"Nothing was changed: {told}.")
     elif dry_run:
         say(f"No errors in {read}. Nothing was changed.")
     else:

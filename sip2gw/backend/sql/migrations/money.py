@@ -172,6 +172,11 @@ SHARES_OF_DEBTOR = (
 """Without the moment at which a share ended: nobody has so many, and noting that moment moved an
 entry of the index in every payment."""
 
+NUMBERS_TAKEN_OVER = (
+    "CREATE INDEX payment_taken_over ON payment (terminal, bk) WHERE key IS NULL",
+)
+"""Who had a receipt number before: of few payments, so that booking costs no more."""
+
 REKEYED_DEBTOR = """EXISTS (SELECT 1 FROM patron p JOIN patron s ON s.id = p.forgotten_as
         WHERE p.id = OLD.debtor_id AND s.id = NEW.debtor_id AND s.forgotten_on IS NOT NULL)"""
 

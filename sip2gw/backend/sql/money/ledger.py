@@ -90,8 +90,7 @@ def book(
     else:
         outcome = decided(order, facts, doubts)
     if not isinstance(outcome, Payment) or not _write(connection, order, outcome):
-        key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
-        holder = holder_of(order, key)
+        holder = holder_in(connection, order)
         if isinstance(holder, PaymentResult):
             return WriteResult(holder)
         if holder is not None:
@@ -113,8 +112,7 @@ def look_ahead(connection: Connection, order: PaymentOrder) -> None:
 
 def done_before(connection: Connection, order: PaymentOrder) -> PaymentResult | None:
     """What `book` would say because the order's key is taken, without writing; None: it is free."""
-    key = connection.execute(queries.PAYMENT_KEY, (order.terminal, order.key)).fetchone()
-    holder = holder_of(order, key)
+    holder = holder_in(connection, order)
     if not isinstance(holder, str):
         return holder
     return PaymentResult(PaymentOutcome.REPLAYED, load_payment(connection, holder))
@@ -142,30 +140,57 @@ def _facts(
     return PaymentFacts(payer, tuple(record for record in others if record is not None))
 
 
-def holder_of(
-    order: PaymentOrder, key: Sequence[Any] | None, *, is_open: bool = False
+def holder_in(
+    connection: Connection,
+    order: PaymentOrder,
+    lock: str = "",
+    is_open: Callable[[Connection, str], bool] = lambda connection, payment_id: False,
 ) -> str | PaymentResult | None:
-    """The payment that holds the order's key; a refusal when that is not this one.
+    """`holder_of` by what is in the store.
+
+    Args:
+        connection: of the running transaction.
+        order: what is to be booked.
+        lock: ends the statement that reads the key, where its row is to be locked.
+        is_open: whether nobody knows what became of a payment.
+    """
+    under = (order.terminal, order.key)
+    key = connection.execute(queries.PAYMENT_KEY + lock, under).fetchone()
+    if key is None:
+        return None
+    is_known = not is_open(connection, key[1])
+    holder = holder_of(order, [key], () if is_known else (key[1],))
+    if isinstance(holder, str) or not order.bk:
+        return holder
+    before = connection.execute(queries.TAKEN_OVER, (order.terminal, order.bk)).fetchall()
+    keys = [key, *before]
+    return holder_of(order, keys, {one[1] for one in keys if is_open(connection, one[1])})
+
+
+def holder_of(
+    order: PaymentOrder, keys: Iterable[Sequence[Any]], still_open: Collection[str] = ()
+) -> str | PaymentResult | None:
+    """The payment that `order` repeats; a refusal when its key is another's; None: it is free.
 
     Args:
         order: what is to be booked.
-        key: `queries.KEY_COLUMNS` of the payment under the key, which is free when that has
-            expired (C5) or the order is another payment that takes it over (C105).
-        is_open: whether nobody knows what became of that payment; then the key does not expire
-            (C98).
+        keys: `queries.KEY_COLUMNS` of the payment under the key and of those it was taken over
+            from: each keeps its number until that expires (C5), unless `order` is another payment
+            (C105).
+        still_open: those of which nobody knows what became of them; theirs do not expire (C98).
     """
-    if key is None or (has_expired(key, order.now) and not is_open):
-        return None
     again = Receipt(order.content, order.transacted, order.now)
-    match receipt_use(receipt_of_key(key), again, order.receipts):
-        case ReceiptUse.RETRY:
-            return str(key[1])
-        case ReceiptUse.REUSED:
-            return refused(PaymentRefusalReason.BK_REUSED)
-        case ReceiptUse.DOUBTFUL:
-            return refused(PaymentRefusalReason.BK_ANOTHER_DAY)
-        case ReceiptUse.NEW:
-            return None
+    uses: dict[ReceiptUse, str] = {}
+    for key in keys:
+        if not has_expired(key, order.now) or key[1] in still_open:
+            uses[receipt_use(receipt_of_key(key), again, order.receipts)] = str(key[1])
+    if ReceiptUse.RETRY in uses:
+        return uses[ReceiptUse.RETRY]
+    if ReceiptUse.REUSED in uses:
+        return refused(PaymentRefusalReason.BK_REUSED)
+    if ReceiptUse.DOUBTFUL in uses:
+        return refused(PaymentRefusalReason.BK_ANOTHER_DAY)
+    return None
 
 
 def has_expired(key: Sequence[Any], now: datetime) -> bool:

@@ -33,7 +33,7 @@ from sip2gw.backend.sql.money import exports
 from sip2gw.backend.sql.money.ledger import (
     add_payment,
     as_booked,
-    holder_of,
+    holder_in,
     load_payment,
     payment_of,
     post,
@@ -199,9 +199,7 @@ def begin(
             return _done(added)
         plan = refusal or plan
     # Held, so that what becomes of it meanwhile is all seen here or not at all.
-    statement = queries.PAYMENT_KEY + connection.dialect.for_update
-    key = connection.execute(statement, (order.terminal, order.key)).fetchone()
-    holder = holder_of(order, key, is_open=key is not None and is_open(connection, key[1]))
+    holder = holder_in(connection, order, connection.dialect.for_update, is_open)
     if isinstance(holder, PaymentResult):
         return WriteResult(holder)
     if holder is not None:

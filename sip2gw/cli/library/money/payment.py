@@ -206,7 +206,7 @@ def list_refused(
         told = (refused_json(entry, settings.zone) for entry in found)
         write_listing(
             told,
-            REFUSED_KEYS,
+            (*REFUSED_KEYS, "count") if csv else REFUSED_KEYS,
             json,
             csv=csv,
             zone=settings.institution.timezone,
