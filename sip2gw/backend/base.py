@@ -710,6 +710,10 @@ class Backend(Protocol):
         """The patron has gone out; ignored if they were not inside."""
         ...
 
+    async def leave_by_passage(self, branch: str, passage: str) -> None:
+        """Whoever came in by that `EntryOrder.passage` has gone out; ignored if nobody did."""
+        ...
+
     async def look(self) -> None:
         """Look, quickly and without reading or writing, whether it is what was opened (C109).
 

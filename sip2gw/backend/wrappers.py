@@ -69,6 +69,9 @@ class Unrecorded(PassingOn):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """Nobody goes out."""
 
+    async def leave_by_passage(self, branch: str, passage: str) -> None:
+        """Nobody goes out."""
+
     async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """Say what would be done."""
         self.result = await self._inner.would_circulate(order)
@@ -197,6 +200,11 @@ class Timed(PassingOn):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """See `Backend.leave_branch`."""
         await self._timed("leave_branch", self._inner.leave_branch(branch, patron_id))
+
+    async def leave_by_passage(self, branch: str, passage: str) -> None:
+        """See `Backend.leave_by_passage`."""
+        waiting = self._inner.leave_by_passage(branch, passage)
+        await self._timed("leave_by_passage", waiting)
 
     async def ping(self) -> None:
         """See `Backend.ping`."""

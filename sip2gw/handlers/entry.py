@@ -135,6 +135,11 @@ def _lead_children(session: Session, facts: DoorFacts) -> None:
         services.passages.lead(terminal.name, children, lead)
 
 
+def passage_of(door: str, card: str) -> str:
+    """The passage of `card` through an entrance, as a stay names it."""
+    return f"{door} {card}"
+
+
 def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
     assert facts.record is not None
     assert facts.card is not None
@@ -142,7 +147,7 @@ def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
     rules = session.terminal.door
     return EntryOrder(
         branch=session.terminal.branch or "",
-        passage=f"{session.terminal.name} {facts.card.number}",
+        passage=passage_of(session.terminal.name, facts.card.number),
         patron_id=facts.record.id,
         now=facts.now,
         stay_ends=stay_end(facts.now, facts.calendar),

@@ -659,6 +659,16 @@ class BackendContract:
         await backend.leave_branch("MAIN", "P1")
         assert await backend.presence(entry("P1", 2)) == Presence(1, False)
 
+    async def test_who_came_in_by_a_passage_goes_out_by_it(self, backend: Backend) -> None:
+        """C151: the card at the exit need not tell whose it is."""
+        came = entry("P1")
+        await backend.enter_branch(came)
+        await backend.leave_by_passage("EAST", came.passage)
+        await backend.leave_by_passage("MAIN", "door-9 P1")
+        assert await backend.presence(entry("P2", 1)) == Presence(1, False)
+        await backend.leave_by_passage("MAIN", came.passage)
+        assert await backend.presence(entry("P2", 1)) == Presence(0, False)
+
     async def test_looking_is_not_entering(self, backend: Backend) -> None:
         await backend.presence(entry("P1"))
         assert await backend.presence(entry("P1", 1)) == Presence(0, False)

@@ -49,6 +49,7 @@ async def test_unrecorded_writes_down_nothing_and_lets_nobody_in_or_out(library:
     await library.enter_branch(ENTRY)
     assert (await muted.enter_branch(ENTRY)).inside
     await muted.leave_branch("MAIN", "P1")
+    await muted.leave_by_passage("MAIN", ENTRY.passage)
     assert (await library.presence(ENTRY)).inside
     await library.ping()
     assert library.access_rows() == []

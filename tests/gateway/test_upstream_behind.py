@@ -73,6 +73,21 @@ async def test_who_only_they_know_goes_in_and_out_again(gateways):
         assert "AFWelcome.|" in await door.ask(ask_23("1001", "1001"))
 
 
+async def test_who_came_in_with_a_second_card_goes_out_after_a_restart(gateways):
+    """C67, C151: AA was another number, and what was told of the card is forgotten."""
+    config = CONFIG.replace(
+        'door = { require_badges = ["ONBE"], minimum_age = 16 }', "door = { capacity = 1 }"
+    )
+    two = [{"number": "1020"}, {"number": "C1020"}]
+    async with gateways(config, [*LIBRARY, person("1020", "Sam", cards=two)]) as (_, front):
+        door, out = await front.terminal("door-1"), await front.terminal("door-out")
+        assert "AA1020|" in await door.ask(ask_23("C1020", "1020"))
+        assert (await door.ask(ask_23("1001", "1001"))).startswith("24Y")  # full
+        front.app.gateway.services.identifier._pins._aliases.clear()
+        assert "BLY" in await out.ask(ask_23("C1020"))
+        assert "AFWelcome.|" in await door.ask(ask_23("1001", "1001"))
+
+
 async def test_a_door_in_mode_facts_tells_what_they_say(gateways):
     async with gateways() as (_, front):
         door = await front.terminal("door-facts")

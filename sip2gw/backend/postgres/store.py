@@ -131,6 +131,7 @@ _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _PENDING = numbered(exports.PENDING)
 _LEAVE = numbered(queries.LEAVE)
+_LEAVE_BY_PASSAGE = numbered(queries.LEAVE_BY_PASSAGE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
 _REMEMBER_LOGINS = queries.REMEMBER_LOGIN.replace(
     "VALUES (?, ?)", "SELECT * FROM unnest($1::text[], $2::text[])"
@@ -409,6 +410,10 @@ class PostgresStore(Library):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out."""
         await self._read(_LEAVE, branch, patron_id)
+
+    async def leave_by_passage(self, branch: str, passage: str) -> None:
+        """Whoever came in by that passage has gone out."""
+        await self._read(_LEAVE_BY_PASSAGE, branch, passage)
 
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written within one second, never waited for (C65)."""

@@ -608,6 +608,7 @@ ENTER = """
     SET passage = excluded.passage, since = excluded.since, ends = excluded.ends"""
 END_STAYS = "DELETE FROM presence WHERE branch = ? AND ends <= ?"
 LEAVE = "DELETE FROM presence WHERE branch = ? AND patron_id = ?"
+LEAVE_BY_PASSAGE = "DELETE FROM presence WHERE branch = ? AND passage = ?"
 FORGET_STAYS = "DELETE FROM presence WHERE ends <= ?"
 PUT_DOOR_ENTRY = """
     INSERT INTO door_entry (kind, branch, card, valid_until, weekdays, start_minute, end_minute,

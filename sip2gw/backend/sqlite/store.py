@@ -574,6 +574,10 @@ class Store(Library):
         """The patron has gone out."""
         await self.write(_executing(queries.LEAVE, (branch, patron_id)))
 
+    async def leave_by_passage(self, branch: str, passage: str) -> None:
+        """Whoever came in by that passage has gone out."""
+        await self.write(_executing(queries.LEAVE_BY_PASSAGE, (branch, passage)))
+
     def log_access(self, row: AccessRow) -> None:
         """Queue a door decision; written with the next commit or after 0.25 s (C65)."""
         self._access_log.add(row)

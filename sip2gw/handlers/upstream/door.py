@@ -10,7 +10,7 @@ from contextlib import suppress
 from sip2gw.backend.base import BackendError
 from sip2gw.handlers import door as ours
 from sip2gw.handlers.base import Answer, Handler, Session
-from sip2gw.handlers.entry import decide_entry
+from sip2gw.handlers.entry import decide_entry, passage_of
 from sip2gw.handlers.patron import present
 from sip2gw.handlers.upstream.behind import identifier_of, is_offered, refuse_unoffered
 from sip2gw.handlers.upstream.patron import PatronRequest, tell
@@ -48,11 +48,15 @@ async def decide_without_library(
 
 
 async def _let_out(session: Session, request: PatronRequest, as_ours: Handler) -> Answer:
-    """Who only the library system knows went in under the number that it said (C67, C151)."""
-    number = request.patron_identifier
-    if number and session.terminal.counts_inside:
+    """Who only the library system knows went in under the number that it said (C67, C151). If that
+    was said to another gateway, or before a restart, the card that came in tells who it is."""
+    number, terminal = request.patron_identifier, session.terminal
+    if number and terminal.counts_inside:
+        backend, branch = session.services.backend, terminal.branch or ""
         for known_as in identifier_of(session).numbers_of(number):
-            await session.services.backend.leave_branch(session.terminal.branch or "", known_as)
+            await backend.leave_branch(branch, known_as)
+        for door in terminal.way_back:
+            await backend.leave_by_passage(branch, passage_of(door, number))
     return await as_ours(session, request)
 
 
