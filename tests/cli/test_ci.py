@@ -52,7 +52,20 @@ def test_every_proof_is_in_the_table_with_its_time() -> None:
         assert variable in commands
 
 
+def is_traced() -> bool:
+    return "coverage" in type(sys.gettrace()).__module__
+
+
+@pytest.fixture
+def scene_was_traced() -> bool:
+    return is_traced()
+
+
 @pytest.mark.no_cover
 def test_what_does_not_count_for_the_coverage_is_not_traced() -> None:
     """Tracing takes half of the time once more, and most lines are reached without it."""
-    assert "coverage" not in type(sys.gettrace()).__module__
+    assert not is_traced()
+
+
+def test_nor_is_what_fixtures_do(scene_was_traced: bool) -> None:
+    assert not scene_was_traced

@@ -2,16 +2,17 @@
 
 Tracing makes the code half as slow again, and there is nobody to thank for a line that was reached
 by chance. So lines count that examples reach: not those that Hypothesis draws at random, nor what a
-proof does to whole gateways, nor the same test once more on PostgreSQL, nor the start and the end
-of a gateway that only sets the scene. `no_cover` marks what is costly and reaches nothing that no
-other test reaches. What modules do when they are imported counts; while pytest looks for tests
-nothing is traced.
+proof does to whole gateways, nor the same test once more on PostgreSQL, nor what fixtures do to set
+the scene. Nor is pytest traced between the tests, or while it looks for them. `no_cover` marks what
+is costly and reaches nothing that no other test reaches. What modules do when they are imported
+counts.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,8 +21,6 @@ import sip2gw
 
 _NEVER = frozenset({"benchmarks", "docs", "e2e", "proofs"})
 """Directories under `tests` whose tests do not count."""
-_SCENES = frozenset({"gateway"})
-"""Those whose fixtures do not: hundreds of tests begin with the same gateway."""
 
 
 def pause(session: pytest.Session) -> None:
@@ -65,20 +64,14 @@ class _Counting:
                     importlib.import_module(module.name)
         self._count(False)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Count the fixtures of this test if they are among those that do."""
-        self._count(counts(item) and not _sets_a_scene(item))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> None:
-        """Count this test if it is one of those that do."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """Count the test itself, if it is one of those that do."""
         self._count(counts(item))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Count as when it was set up."""
-        self._count(counts(item) and not _sets_a_scene(item))
+        try:
+            yield
+        finally:
+            self._count(False)
 
     def _count(self, wanted: bool) -> None:
         if wanted != self._controller.started:
@@ -97,10 +90,6 @@ def counts(item: pytest.Item) -> bool:
     return not (
         _place(item) in _NEVER or is_drawn or is_second or item.get_closest_marker("no_cover")
     )
-
-
-def _sets_a_scene(item: pytest.Item) -> bool:
-    return _place(item) in _SCENES
 
 
 def _place(item: pytest.Item) -> str:

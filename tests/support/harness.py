@@ -321,10 +321,10 @@ async def stock(directory, settings, records, now):
 
 
 async def settled(condition):
-    """Wait until `condition` holds."""
+    """Wait until `condition` holds, and leave the processor to whoever must do something for it."""
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 -- nothing tells a test
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
