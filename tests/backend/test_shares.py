@@ -290,6 +290,26 @@ async def test_each_end_is_booked_once_whoever_notes_it(library: Library) -> Non
     assert library.self_check() == []
 
 
+async def test_a_no_gives_a_bk_back_that_another_payment_had(library: Library) -> None:
+    """B46, C4, C105: a machine that asks for that one again does not pay twice."""
+
+    async def pay(*plan: Share, day: int) -> Begun | PaymentResult:
+        wanted = replace(wanting(*plan), transacted=NOW + timedelta(days=day))
+        return await library.begin_shares(wanted, "default", plan, ("Thanks",), OWED)
+
+    first = await pay(TIM, day=0)
+    assert isinstance(first, Begun)
+    paid = await end(library, first, 0, booked=True)
+    second = await pay(TOM, day=1)
+    assert isinstance(second, Begun)
+    await end(library, second, 0, booked=False)
+    again = await pay(TIM, day=0)
+    assert isinstance(again, PaymentResult)
+    assert again.payment is not None
+    assert (again.outcome, again.payment.id) == (PaymentOutcome.REPLAYED, paid.id)
+    assert isinstance(await pay(TOM, day=1), Begun)  # what was refused may be paid now
+
+
 async def test_a_bk_for_something_else_is_refused(library: Library) -> None:
     await begun(library, TOM)
     other = await begin(library, TIM)

@@ -271,15 +271,15 @@ KEY_COLUMNS = "k.content, k.id, k.key_expires, k.transacted, k.time"
 PAYMENT_KEY = fill(
     "SELECT {columns} FROM payment k WHERE k.terminal = ? AND k.key = ?", columns=KEY_COLUMNS
 )
+LOST_KEY = """k.key IS NULL AND k.status <> 'refused' AND NOT EXISTS
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = k.id AND s.state = 'refused')"""
+"""Whether another payment took over the receipt number of payment `k`: one that was not booked, or
+only in part, has left it free instead (C4)."""
 TAKEN_OVER = fill(
-    """
-    SELECT {columns} FROM payment k
-    WHERE k.terminal = ? AND k.bk = ? AND k.key IS NULL AND k.status <> 'refused' AND NOT EXISTS
-        (SELECT 1 FROM payment_share s WHERE s.payment_id = k.id AND s.state = 'refused')""",
+    "SELECT {columns} FROM payment k WHERE k.terminal = ? AND k.bk = ? AND {lost}",
     columns=KEY_COLUMNS,
+    lost=LOST_KEY,
 )
-"""Payments whose receipt number was taken over by another: those that were not booked, or only in
-part, have given it back instead (C4)."""
 PAYMENT_PLACES = """
     SELECT (SELECT 1 FROM payment WHERE id = ?), (SELECT 1 FROM ledger_transaction WHERE id = ?),
            (SELECT 1 FROM ledger_entry WHERE transaction_id = ? LIMIT 1)"""

@@ -127,6 +127,17 @@ CLOSE_PART = """
         (SELECT SUM(s.amount) FROM payment_share s WHERE s.payment_id = payment.id
          AND s.state = 'booked')
     WHERE id = ? AND status = 'unknown'"""
+GIVE_BACK = fill(
+    """
+    UPDATE payment SET key = (SELECT MAX(s.key) FROM payment_share s WHERE s.payment_id = ?)
+    WHERE id = (SELECT k.id FROM payment p JOIN payment k ON k.terminal = p.terminal AND k.bk = p.bk
+                WHERE p.id = ? AND p.bk <> '' AND {lost} ORDER BY k.time DESC, k.id DESC LIMIT 1)
+        AND NOT EXISTS (SELECT 1 FROM payment_share s JOIN payment o ON o.key = s.key
+                        WHERE s.payment_id = ? AND o.terminal = payment.terminal)""",
+    lost=queries.LOST_KEY,
+)
+"""To the payment from which the key of one that is not booked was taken over, unless others have
+the key by now."""
 SENT_SHARES = """
     SELECT s.payment_id, s.position, s.account, p.terminal, p.bk, p.payment_type, p.currency,
            s.sent, s.doubt, p.time, s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept,
@@ -461,6 +472,7 @@ def _note_part(connection: Connection, payment_id: str, position: int) -> None:
     states = {row[1] for row in connection.execute(SHARES, (payment_id,)).fetchall()}
     if states <= {ShareState.PLANNED, ShareState.REFUSED}:
         connection.execute(queries.GIVE_UP, (payment_id,))
+        connection.execute(GIVE_BACK, (payment_id,) * 3)
     elif states > {ShareState.BOOKED} and ShareState.SENT not in states:
         connection.execute(DOUBT_SHARE, (payment_id, position))
 
@@ -582,4 +594,5 @@ def settle_as_told(
         time = time_text(now)
         connection.execute(CLOSE_REST, (time, time, note, payment_id))
         connection.execute(CLOSE_PART, (payment_id,))
+        connection.execute(GIVE_BACK, (payment_id,) * 3)
     return WriteResult(None)
