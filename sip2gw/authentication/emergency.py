@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from contextlib import suppress
 
@@ -40,8 +39,6 @@ class EmergencyPins:
     def __init__(self, verifier: SlowVerifier, secret: bytes, admissions: Admissions) -> None:
         self._verifier = verifier
         self._secret = secret
-        # Of the secret, so that all workers have the same digests.
-        self._keyed = hashlib.blake2b(key=hashlib.sha256(secret).digest(), digest_size=16)
         self._admissions = admissions
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         """By patron; it takes the place of what is remembered of them."""
@@ -58,7 +55,7 @@ class EmergencyPins:
         """
         if not (may_admit or self._admissions.knows(patron_id)):
             return
-        digest = self._digest(patron_id, pin)
+        digest = self._verifier.digest("emergency", patron_id, pin)
         if digest == self._remembered(patron_id):
             return
         self._forget(patron_id)
@@ -72,17 +69,12 @@ class EmergencyPins:
     def note_wrong(self, patron_id: str, pin: str) -> None:
         """`pin` was wrong: if it is the one that is remembered, it was changed."""
         remembered = self._remembered(patron_id)
-        if remembered is not None and remembered == self._digest(patron_id, pin):
+        if remembered == self._verifier.digest("emergency", patron_id, pin):
             self._forget(patron_id)
 
     def remembers(self, patron_id: str) -> bool:
         """Whether it is known which PIN was right last."""
         return self._remembered(patron_id) is not None
-
-    def _digest(self, patron_id: str, pin: str) -> bytes:
-        digest = self._keyed.copy()
-        digest.update(f"{patron_id}\0{pin}".encode("utf-8", "surrogatepass"))
-        return digest.digest()
 
     def _remembered(self, patron_id: str) -> bytes | None:
         """The digest of the PIN that was right last."""
@@ -91,8 +83,7 @@ class EmergencyPins:
 
     def _forget(self, patron_id: str) -> None:
         self._waiting.pop(patron_id, None)
-        if self._admissions.pin_hash(patron_id) is not None:
-            self._admissions.forget_pin(patron_id, self._verifier.monotonic())
+        self._admissions.forget_pin(patron_id)
 
     async def _work(self) -> None:
         try:
@@ -104,8 +95,7 @@ class EmergencyPins:
                     continue  # it was changed meanwhile
                 del self._waiting[patron_id]
                 if pin_hash is not None:
-                    right_s = waiting.due_s - HASH_AFTER_S
-                    self._admissions.keep_pin(patron_id, pin_hash, waiting.digest, right_s)
+                    self._admissions.keep_pin(patron_id, pin_hash, waiting.digest)
         finally:
             self.working = None
 

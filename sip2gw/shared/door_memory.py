@@ -116,8 +116,6 @@ class AdmittedPatron(Discreet, Struct, Generic[R]):
     """A slow hash of the PIN that a library system found right last; our store has its own."""
     pin_digest: Hidden[bytes | None] = None
     """A keyed digest of the same PIN, which tells at once whether another one is it."""
-    pin_s: float = 0.0
-    """When the PIN was found right, or not right any more; monotonic. Counts as `seen_s` does."""
     seen_s: float = 0.0
     """When `record` was seen; monotonic. Counts where several workers tell each other."""
 
@@ -190,20 +188,17 @@ class AdmissionsOf(Generic[R]):
         admitted = self._patrons.get(patron_id)
         return admitted.pin_digest if admitted is not None else None
 
-    def keep_pin(self, patron_id: str, pin_hash: str, digest: bytes, at_s: float) -> None:
-        """Remember the PIN of an admitted patron by its slow hash and a keyed digest (B40).
-
-        `at_s` is when it was found right; monotonic.
-        """
+    def keep_pin(self, patron_id: str, pin_hash: str, digest: bytes) -> None:
+        """Remember the PIN of an admitted patron by its slow hash and a keyed digest (B40)."""
         admitted = self._patrons.get(patron_id)
         if admitted is not None:
-            admitted.pin_hash, admitted.pin_digest, admitted.pin_s = pin_hash, digest, at_s
+            admitted.pin_hash, admitted.pin_digest = pin_hash, digest
 
-    def forget_pin(self, patron_id: str, at_s: float) -> None:
-        """The PIN that is kept is right no more, since `at_s` (C110)."""
+    def forget_pin(self, patron_id: str) -> None:
+        """The PIN that is kept is right no more (C110)."""
         admitted = self._patrons.get(patron_id)
         if admitted is not None:
-            admitted.pin_hash, admitted.pin_digest, admitted.pin_s = None, None, at_s
+            admitted.pin_hash = admitted.pin_digest = None
 
     def recall(self, terminal: str, card: str, now_s: float, max_age_s: float) -> R | None:
         """The holder of `card`, if it was admitted at `terminal` within `max_age_s` seconds."""

@@ -11,9 +11,7 @@ from harness import HANGS_S, NOON
 from msgspec.structs import replace
 from together import World, at_once
 
-from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import Guesses, PinRules
-from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import BackendError, BackendTimeoutError
 from sip2gw.foundation.link import MESSAGE_BYTES_MAX
 from sip2gw.model import Block, BlockType, Card, CardHere, FailedPins, LibraryWord, PatronRecord
@@ -32,7 +30,6 @@ from sip2gw.shared.together.messages import (
     Asked,
     KnownPatron,
     LoginFailed,
-    PinKept,
     Refused,
     Replace,
     Seen,
@@ -42,7 +39,6 @@ from sip2gw.shared.together.messages import (
 ANNA = PatronRecord("1001", "Anna", cards=(Card("1001"), Card("1009")))
 BLOCKED = PatronRecord("1001", "Anna", blocks=(Block(BlockType.GENERAL),), cards=ANNA.cards)
 WINDOW_S = 900.0
-NO_PIN = PinKept("1001", 0.0, "", b"")
 
 
 @pytest.fixture(autouse=True)
@@ -1004,92 +1000,12 @@ class TestDoors:
         known: list[Any] = [worker.state.admissions.known("1001") for worker in world.workers]
         assert len({one.seen_s for one in known}) == 1
 
-    async def test_a_pin_that_is_right_anywhere_is_right_in_an_emergency_everywhere(self):
-        """B40."""
-        world = World()
-        first, second = world.workers
-        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
-        first.state.admissions.keep_pin("1001", "its hash", b"its digest", 101.0)
-        await world.quiet()
-        for worker in (first, second, world.more()):
-            await world.quiet()
-            admissions = worker.state.admissions
-            assert admissions.pin_hash("1001") == "its hash"
-            assert admissions.pin_digest("1001") == b"its digest"
-
-    async def test_and_one_that_is_wrong_anywhere_nowhere(self):
-        """C110."""
-        world = World()
-        first, second = world.workers
-        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
-        first.state.admissions.keep_pin("1001", "its hash", b"its digest", 101.0)
-        await world.quiet()
-        second.state.admissions.forget_pin("1001", 102.0)
-        await world.quiet()
-        for worker in (first, second, world.more()):
-            await world.quiet()
-            assert worker.state.admissions.pin_hash("1001") is None
-            assert worker.state.admissions.pin_digest("1001") is None
-
-    async def test_of_two_words_about_a_pin_the_later_one_counts(self):
-        world = World(3)
-        first, second, third = world.workers
-        first.state.admissions.remember("door-1", "1001", ANNA, 100.0)
-        await world.quiet()
-        first.state.admissions.keep_pin("1001", "the old hash", b"", 101.0)
-        second.state.admissions.keep_pin("1001", "the new hash", b"", 102.0)
-        await turns()
-        world.choose = lambda ways: ways[-1]
-        await world.quiet()
-        for worker in (first, second, third):
-            assert worker.state.admissions.pin_hash("1001") == "the new hash"
-        last: Any = third.state.admissions
-        last.take_pin_kept(PinKept("1001", 102.0, "", b""))
-        assert last.pin_hash("1001") == "the new hash"
-
-    async def test_a_changed_pin_that_another_worker_hears_of_opens_no_door(self, monkeypatch):
-        """Each worker has a digest of its own of what it judges, but not of these."""
-        monkeypatch.setattr("sip2gw.authentication.emergency.HASH_AFTER_S", 0.0)
-        world = World()
-        first, second = [
-            EmergencyPins(SlowVerifier(world.monotonic), b"a secret", worker.state.admissions)
-            for worker in world.workers
-        ]
-        world.workers[0].state.admissions.remember("door-1", "1001", ANNA, 100.0)
-        await world.quiet()
-        first.note_right("1001", "1234", may_admit=True)
-        assert first.working is not None
-        await first.working
-        await world.quiet()
-        assert await second.matches("1001", "1234")
-        second.note_right("1001", "1234", may_admit=True)
-        assert second.working is None  # it is no news there
-        second.note_wrong("1001", "1234")
-        await world.quiet()
-        assert not await first.matches("1001", "1234")
-
-    async def test_who_was_admitted_after_a_refusal_has_the_same_pin(self):
-        admissions: Any = World(1).workers[0].state.admissions
-        admissions.remember("door-1", "1001", ANNA, 102.0)
-        admissions.keep_pin("1001", "its hash", b"its digest", 102.0)
-        admissions.take_refused(Refused("1001", 101.0))
-        assert admissions.pin_hash("1001") == "its hash"
-
-    async def test_nobody_is_told_of_the_pin_of_a_stranger(self):
-        world = World()
-        first, _ = world.workers
-        first.state.admissions.keep_pin("1001", "its hash", b"its digest", 101.0)
-        first.state.admissions.forget_pin("1001", 102.0)
-        await turns()
-        assert not first.up.under_way
-
     async def test_of_two_admissions_at_a_door_the_later_one_counts(self):
         world = World()
         worker = world.workers[1]
         admissions: Any = worker.state.admissions
         for at_s in (101.0, 100.0):
-            doors = [("door-1", "1001", at_s)]
-            told = KnownPatron("1001", 99.0, sealing.seal(ANNA), doors, 0, NO_PIN)
+            told = KnownPatron("1001", 99.0, sealing.seal(ANNA), [("door-1", "1001", at_s)], 0)
             admissions.take_known(told)
         for at_s in (103.0, 102.0):
             admissions.take_admitted_again(AdmittedAgain([("1001", "door-2", "1009", at_s)]))

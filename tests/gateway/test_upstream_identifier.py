@@ -942,7 +942,7 @@ async def test_what_this_memory_itself_found_right_is_no_news(door, monkeypatch)
     session, record = await admit(door, "91", "1234")
 
     async def matches(patron_id, pin):
-        door.services.admissions.forget_pin(patron_id, 0.0)
+        door.services.admissions.forget_pin(patron_id)
         return True
 
     monkeypatch.setattr(door.identifier._emergency, "matches", matches)

@@ -314,7 +314,7 @@ async def test_a_pin_that_was_right_at_a_door_tells_a_wrong_one_which_counts(tmp
         admissions = gateway.app.state.admissions
         admissions.remember("door-1", "4711", PatronRecord("4711", "Ann"), 0.0)
         cheap = hash_pin(gateway.store.pin_secret, "1234", memory_kib=8, time_cost=1)
-        admissions.keep_pin("4711", cheap, b"its digest", 0.0)
+        admissions.keep_pin("4711", cheap, b"its digest")
         kiosk = await gateway.terminal("kiosk-1")
         assert (await kiosk.ask(lend(more="AD9999|"))).startswith("120")
         (counted,) = await gateway.store.failed_pins(["4711"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -17,7 +17,6 @@ from sip2gw.shared.together.messages import (
     KnownPatron,
     Led,
     PassagesChanged,
-    PinKept,
     PinSeen,
     Refused,
     Seen,
@@ -122,7 +121,6 @@ class ToldAdmissions(AdmissionsOf[R]):
         known = self._take(told.patron_id, told.at_s, told.record, told.admitted)
         if known is not None:
             known.wrong_pins = told.wrong_pins
-            self.take_pin_kept(told.pin)
 
     def _take(
         self, patron_id: str, seen_s: float, data: bytes, doors: Iterable[tuple[str, str, float]]
@@ -147,16 +145,6 @@ class ToldAdmissions(AdmissionsOf[R]):
         """What a PIN was worth."""
         super().note_pin(told.patron_id, right=told.right)
 
-    def take_pin_kept(self, told: PinKept) -> None:
-        """Which PIN was found right, or that it is so no more; the later of two counts."""
-        known = self._patrons.get(told.patron_id)
-        if known is None or told.at_s <= known.pin_s:
-            return
-        if told.pin_hash:
-            super().keep_pin(told.patron_id, told.pin_hash, told.digest, told.at_s)
-        else:
-            super().forget_pin(told.patron_id, told.at_s)
-
     def take_refused(self, told: Refused) -> None:
         """A patron was refused for what they are: only later admissions count."""
         self.note_refused(told.patron_id, told.at_s)
@@ -168,7 +156,6 @@ class ToldAdmissions(AdmissionsOf[R]):
         for terminal, card, at_s in later:
             super().remember(terminal, card, known.record, at_s)
             self._patrons[told.patron_id].seen_s = known.seen_s
-            self.take_pin_kept(pin_kept(told.patron_id, known))
 
     def note_refused(self, patron_id: str, at_s: float) -> None:
         """Admissions until `at_s` count nowhere."""
@@ -219,18 +206,6 @@ class JointAdmissions(ToldAdmissions[PatronRecord]):
         super().note_pin(patron_id, right=right)
         self._courier.tell(PinSeen(patron_id, right))
 
-    def keep_pin(self, patron_id: str, pin_hash: str, digest: bytes, at_s: float) -> None:
-        """See `Admissions`."""
-        if self.knows(patron_id):
-            super().keep_pin(patron_id, pin_hash, digest, at_s)
-            self._courier.tell(PinKept(patron_id, at_s, pin_hash, digest))
-
-    def forget_pin(self, patron_id: str, at_s: float) -> None:
-        """See `Admissions`."""
-        if self.knows(patron_id):
-            super().forget_pin(patron_id, at_s)
-            self._courier.tell(PinKept(patron_id, at_s, "", b""))
-
     def forget(self, patron_id: str) -> None:
         """See `Admissions`."""
         if self.knows(patron_id):
@@ -268,10 +243,4 @@ def known_patron(
     if known is None or not data:
         return None
     doors = [(*door, at_s) for door, at_s in known.times_s.items()]
-    pin = pin_kept(patron_id, known)
-    return KnownPatron(patron_id, known.seen_s, data, doors, known.wrong_pins, pin)
-
-
-def pin_kept(patron_id: str, known: AdmittedPatron[Any]) -> PinKept:
-    """What is remembered of a patron's PIN, as it is told."""
-    return PinKept(patron_id, known.pin_s, known.pin_hash or "", known.pin_digest or b"")
+    return KnownPatron(patron_id, known.seen_s, data, doors, known.wrong_pins)

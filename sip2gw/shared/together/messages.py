@@ -176,18 +176,6 @@ class PinSeen(Message, frozen=True):
     right: bool
 
 
-class PinKept(Message, frozen=True):
-    """The PIN of such a patron that a library system found right last; to the others (B40)."""
-
-    patron_id: str
-    at_s: float
-    """Since when."""
-    pin_hash: str
-    """A slow hash; empty: the PIN that was right is so no more."""
-    digest: bytes
-    """A keyed digest."""
-
-
 class Refused(Message, frozen=True):
     """A patron was refused for what they are: earlier admissions count nowhere; to the others."""
 
@@ -204,8 +192,6 @@ class KnownPatron(Message, frozen=True):
     admitted: list[tuple[str, str, float]]
     """Door, card and time of each."""
     wrong_pins: int
-    pin: PinKept
-    """The PIN that is kept, or none."""
 
 
 Telling = (
@@ -228,7 +214,6 @@ Telling = (
     | AdmittedAgain
     | Seen
     | PinSeen
-    | PinKept
     | Refused
     | KnownPatron
 )

@@ -36,7 +36,6 @@ from sip2gw.shared.together.messages import (
     Parted,
     PassagesChanged,
     PinFailed,
-    PinKept,
     PinSeen,
     PinsFailed,
     PlaceLeft,
@@ -132,7 +131,6 @@ class Together:
             AdmittedAgain: lambda side, told: self._admissions.take_admitted_again(told),
             Seen: lambda side, told: self._admissions.take_seen(told),
             PinSeen: lambda side, told: self._admissions.take_pin(told),
-            PinKept: lambda side, told: self._admissions.take_pin_kept(told),
             Refused: lambda side, told: self._admissions.take_refused(told),
             KnownPatron: lambda side, told: self._admissions.take_known(told),
         }
@@ -341,7 +339,6 @@ _PASSED_ON = frozenset(
         AdmittedAgain,
         Seen,
         PinSeen,
-        PinKept,
         Refused,
         KnownPatron,
     }

@@ -21,7 +21,6 @@ from sip2gw.shared.together.messages import (
     Message,
     PassagesChanged,
     PinFailed,
-    PinKept,
     PinSeen,
     PinsFailed,
     Refused,
@@ -63,7 +62,6 @@ class WorkerState(SharedState):
             AdmittedAgain: admissions.take_admitted_again,
             Seen: admissions.take_seen,
             PinSeen: admissions.take_pin,
-            PinKept: admissions.take_pin_kept,
             Refused: admissions.take_refused,
             KnownPatron: admissions.take_known,
         }
