@@ -161,7 +161,7 @@ class UpstreamIdentifier(Asking):
         self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
         """Verify `pin` against the one that was right last; a wrong one is counted in memory, and
-        in the store later (B40, C110)."""
+        in the store later (B40, C110). Where nobody can say, it is wrong, and not counted."""
         clock = session.services.clock
         began_s = clock.monotonic()
         session.note_pin(number, _WRONG if pin else _ABSENT)
@@ -173,11 +173,7 @@ class UpstreamIdentifier(Asking):
             guess = LibraryGuess(
                 number, record.id, pin, terminal, clock.now(), account, store_away=True
             )
-
-            async def compare() -> Verdict:
-                return Verdict(await self._emergency.matches(record.id, pin))
-
-            state, _ = await self._pins.judge(guess, compare)
+            state = await self._compared(guess, record.id) or _WRONG
         if state is not _OK:
             await self._hold_back(session, began_s)
         return state
@@ -264,18 +260,24 @@ class UpstreamIdentifier(Asking):
         patron_id = known_as or self._pins.other_number(number) or number
         terminal, account = session.terminal.name, library_of(session)[1].account
         guess = LibraryGuess(number, known_as, pin, terminal, clock.now(), account)
+        state = await self._compared(guess, patron_id)
+        if state is None:
+            return _ABSENT
+        if state is not _OK:
+            await self._hold_back(session, began_s)
+        return state
+
+    async def _compared(self, guess: LibraryGuess, patron_id: str) -> PinState | None:
+        """What the PIN is worth by the one that was right last; None: nobody can say, so nothing is
+        counted."""
 
         async def compare() -> Verdict:
-            if self._admissions.pin_hash(patron_id) is None:
-                raise NotAskedError  # nobody can say, so nothing is counted
-            return Verdict(await self._emergency.matches(patron_id, pin))
+            return Verdict(await self._emergency.matches(patron_id, guess.pin))
 
         try:
             state, _ = await self._pins.judge(guess, compare)
         except NotAskedError:
-            return PinState.ABSENT
-        if state is not PinState.OK:
-            await self._hold_back(session, began_s)
+            return None
         return state
 
     # Asking ---------------------------------------------------------------------------------------

@@ -985,6 +985,28 @@ async def test_too_many_that_wait_are_not_hashed(door, monkeypatch):
     assert door.services.admissions.pin_hash("91") is None  # it is right no more
 
 
+async def test_a_pin_that_waits_to_be_hashed_is_known_all_the_same(door, monkeypatch):
+    """On a busy machine hashing takes its time, and the library system may go away meanwhile."""
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 60)
+    session = door.session("door-1")
+    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    door.services.admissions.remember("door-1", "91", record, 0)
+    assert await away(door, session, record, "91", "0000") is WRONG
+    for _ in range(6):
+        assert await away(door, session, record, "91", "1234") is OK
+    door.gateway.clock.advance(60)
+    assert await door.guess("91", "1234") is OK
+    door.identifier._emergency.working.cancel()
+
+
+async def test_where_nobody_can_say_whether_a_pin_is_right_no_guess_is_counted(door, monkeypatch):
+    monkeypatch.setattr(emergency, "WAITING_MAX", 0)
+    session, record = await admit(door, "91", "1234")
+    for _ in range(6):
+        assert await away(door, session, record, "91", "1234") is WRONG
+    assert await door.guess("91", "1234") is OK
+
+
 async def test_who_was_admitted_nowhere_and_what_only_our_store_said_is_not_made_anew(door):
     admissions, backend = door.services.admissions, door.gateway.app.backend
     await door.identifier.look_again(door.session("door-1"), "91")
