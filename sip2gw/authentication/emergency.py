@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from sip2gw.authentication.verification import SlowVerifier
 from sip2gw.backend.base import BackendError
+from sip2gw.backend.system import NotAskedError
 from sip2gw.foundation.hashing import hash_pin, verify_pin
 from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.shared.door_memory import Admissions
@@ -110,14 +111,19 @@ class EmergencyPins:
         return pin_hash
 
     async def matches(self, patron_id: str, pin: str) -> bool:
-        """Whether `pin` was right when the library system was asked last.
+        """Whether `pin` was right when the library system was asked last; as long as that PIN waits
+        to be hashed, by its digest.
 
         Raises:
+            NotAskedError: nobody can say.
             BackendError: it cannot be verified now.
         """
+        waiting = self._waiting.get(patron_id)
+        if waiting is not None:
+            return waiting.digest == self._verifier.digest("emergency", patron_id, pin)
         pin_hash = self._admissions.pin_hash(patron_id)
         if pin_hash is None:
-            return False
+            raise NotAskedError
         digest = self._verifier.digest(patron_id, pin, pin_hash)
         if self._verifier.is_remembered(digest):
             return True

@@ -167,8 +167,7 @@ class UpstreamIdentifier(Asking):
         self, session: Session, record: PatronRecord, number: str, pin: str | None
     ) -> PinState:
         """Verify `pin` against the one that was right last; a wrong one is counted in memory, and
-        in the store later (B40, C110). One that nobody can judge yet is refused like a wrong one,
-        and does not count: whoever knows it must not be locked."""
+        in the store later (B40, C110). Where nobody can say, it is wrong, and not counted."""
         clock = session.services.clock
         began_s = clock.monotonic()
         session.note_pin(number, _WRONG if pin else _ABSENT)
@@ -180,10 +179,7 @@ class UpstreamIdentifier(Asking):
             guess = LibraryGuess(
                 number, record.id, pin, terminal, clock.now(), account, store_away=True
             )
-            try:
-                state, _ = await self._pins.judge(guess, partial(self._compare, record.id, pin))
-            except NotAskedError:
-                state = _WRONG
+            state = await self._compared(guess, record.id) or _WRONG
         if state is not _OK:
             await self._hold_back(session, began_s)
         return state
@@ -270,23 +266,25 @@ class UpstreamIdentifier(Asking):
         patron_id = known_as or self._pins.other_number(number) or number
         terminal, account = session.terminal.name, library_of(session)[1].account
         guess = LibraryGuess(number, known_as, pin, terminal, clock.now(), account)
-        try:
-            state, _ = await self._pins.judge(guess, partial(self._compare, patron_id, pin))
-        except NotAskedError:
-            return PinState.ABSENT
-        if state is not PinState.OK:
+        state = await self._compared(guess, patron_id)
+        if state is None:
+            return _ABSENT
+        if state is not _OK:
             await self._hold_back(session, began_s)
         return state
 
-    async def _compare(self, patron_id: str, pin: str) -> Verdict:
-        """What the PIN that was right last says of `pin`.
+    async def _compared(self, guess: LibraryGuess, patron_id: str) -> PinState | None:
+        """What the PIN is worth by the one that was right last; None: nobody can say, so nothing is
+        counted."""
 
-        Raises:
-            NotAskedError: it is not known.
-        """
-        if self._admissions.pin_hash(patron_id) is None:
-            raise NotAskedError
-        return Verdict(await self._emergency.matches(patron_id, pin))
+        async def compare() -> Verdict:
+            return Verdict(await self._emergency.matches(patron_id, guess.pin))
+
+        try:
+            state, _ = await self._pins.judge(guess, compare)
+        except NotAskedError:
+            return None
+        return state
 
     # Asking ---------------------------------------------------------------------------------------
 
