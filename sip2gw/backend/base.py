@@ -66,6 +66,8 @@ class BackendError(Exception):
     kind = "bug"
     of_store = True
     """Whether the store has failed; not so when it was the library system behind the gateway."""
+    problem = ""
+    """What is wrong and what to do, where that is known."""
 
 
 class UnavailableError(BackendError):

@@ -40,6 +40,15 @@ class BadAnswerError(LibrarySystemError):
     kind = "bad_answer"
 
 
+class AnotherPatronAnsweredError(BadAnswerError):
+    """The answer is about another number than was asked (C151)."""
+
+    problem = (
+        "the answer has another number (AA) than was asked; if that is the same patron's, set"
+        " aliases = true for the account"
+    )
+
+
 BreakerState = Literal["closed", "half_open", "open"]
 
 

@@ -309,7 +309,10 @@ class Gateway:
             )
         else:
             # While it is away every request comes here, and where in our code says nothing.
-            self.log.events.warning("backend_failed", operation=operation, kind=error.kind)
+            problem = {"problem": error.problem} if error.problem else {}
+            self.log.events.warning(
+                "backend_failed", operation=operation, kind=error.kind, **problem
+            )
 
     async def check_backend(self) -> None:
         """Find out whether the backend works, and remember the result."""

@@ -158,6 +158,18 @@ async def test_a_library_system_that_is_away_is_a_failure_with_a_next_step(tmp_p
         await _explain(config, Wanted("door-1", "1001", at=NOON))
 
 
+async def test_an_answer_about_another_number_is_named(tmp_path):
+    """C151."""
+    status = b"              00020260310    120000" + b"0000" * 6
+    async with scripted(lambda body: b"64" + status + b"AOHUB|AAP17|AEJan|BLY|") as library:
+        file, keys = tmp_path / "sip2gw.toml", config_in_front(Dialect("", ""), library.address)
+        file.write_text(keys.replace("aliases = true", "aliases = false"))
+        settings = load_config(file)
+        await open_backend(settings, "command", "make").store.close()
+        with pytest.raises(CommandError, match="set aliases = true"):
+            await _explain(settings, Wanted("kiosk-1", "1001", at=NOON))
+
+
 async def test_a_terminal_that_is_observed_is_told_what_it_would_be_told(tmp_path, library_system):
     observed = CONFIG.replace("[profiles.entrance]", "[profiles.entrance]\nobserve = true")
     config = await in_front_of(tmp_path, library_system.address, observed)

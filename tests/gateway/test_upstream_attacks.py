@@ -176,6 +176,9 @@ async def test_nobody_at_a_kiosk_can_have_the_library_system_left_alone(tmp_path
             assert "AE|" in await kiosk.ask(ask_63("anna", f"{guess}"))
         assert WELCOME in await door.ask(ask_63("1001", "1234"))
         assert len([body for body in library.asked if b"AAanna" in body]) == 5
+        failed = [line for line in gateway.logged() if line["event"] == "backend_failed"]
+        assert {line["kind"] for line in failed} == {"bad_answer"}
+        assert all("set aliases = true" in line["problem"] for line in failed)
 
 
 async def test_an_aa_that_is_no_text_names_nobody(tmp_path):

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Literal
 
 from sip2gw.backend.system import (
+    AnotherPatronAnsweredError,
     BadAnswerError,
     LibrarySystemError,
     NoAnswerError,
@@ -35,6 +36,7 @@ _OUTCOMES: dict[type[LibrarySystemError], str] = {
     NotAskedError: "not_asked",
     NoAnswerError: "no_answer",
     BadAnswerError: "bad_answer",
+    AnotherPatronAnsweredError: "bad_answer",
 }
 
 

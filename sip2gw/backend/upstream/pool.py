@@ -10,6 +10,7 @@ from typing import Any
 
 from sip2gw.backend.system import (
     AccountState,
+    AnotherPatronAnsweredError,
     BadAnswerError,
     Lease,
     LibrarySystemError,
@@ -59,6 +60,13 @@ WORKED_EVERY_S = 0.001
 is enough."""
 YOUNG_S = 5.0
 """A line that ends sooner, before anybody was served, is one that could not be opened."""
+
+_ERRORS: dict[End, type[LibrarySystemError]] = {
+    End.HUNG_UP: NoAnswerError,
+    End.STRANGE: BadAnswerError,
+    End.MISTAKEN: AnotherPatronAnsweredError,
+}
+"""What becomes of the request on a line that has ended like this."""
 
 
 class Pool:
@@ -244,8 +252,7 @@ class Pool:
             self._open_after = now + self._opening_backoff.next_s()
         self._lost(line)
         if job is not None:
-            error = NoAnswerError if end is End.HUNG_UP else BadAnswerError
-            self._failed(line, job, error, serves=end is End.MISTAKEN)
+            self._failed(line, job, _ERRORS[end], serves=end is End.MISTAKEN)
 
     def _failed(
         self, line: Line, job: Job, error: type[LibrarySystemError], *, serves: bool = False

@@ -90,10 +90,10 @@ async def _explain(config: Config, wanted: Wanted) -> Explanation:
             )
         except NoTerminalError as error:
             raise CommandError(printable(str(error))) from None
-        except LibrarySystemError:
+        except LibrarySystemError as error:
             raise CommandError(
-                "the library system does not answer, or about somebody else; see why with sip2gw"
-                " upstream check --card N"
+                error.problem
+                or "the library system does not answer; see why with sip2gw upstream check --card N"
             ) from None
         finally:
             await found.store.close()

@@ -66,7 +66,7 @@ def explain(
         raise ProblemError(422, str(error)) from None
     except NoTerminalError as error:
         raise ProblemError(404, str(error)) from None
-    except LibrarySystemError:
-        raise unavailable("the library system does not answer") from None
+    except LibrarySystemError as error:
+        raise unavailable(error.problem or "the library system does not answer") from None
     except TimeoutError:
         raise unavailable("it took too long; try again") from None
