@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trustme
-from hostile_library import HostileLibrary, right_answer, script
+from hostile_library import HELD, HostileLibrary, right_answer, script
 from pydantic import SecretStr
 from upstream import Client, account, asks, client_of
 
@@ -505,6 +505,28 @@ async def test_who_has_waited_too_long_for_an_answer_in_time_is_not_sent():
         with pytest.raises(NotAskedError):
             await second
         assert len(library.asked) == 1
+
+
+async def test_a_brown_out_is_noticed_when_all_lines_wait_and_not_only_by_its_answers():
+    """3 s are left of 4. The first slow answer alone may be an exception, so by itself it would let
+    one more be sent; but the other line has waited as long."""
+    async with (
+        HostileLibrary(script("right", "right", HELD, HELD)) as library,
+        client_of(library, connections=2, timeout_s=4) as client,
+    ):
+        await asyncio.gather(client.status("2100", "a"), client.status("2101", "b"))
+        await client.until(lambda: client.state.idle == 2)
+        first = [asyncio.create_task(client.status(f"220{n}", f"{n}")) for n in range(2)]
+        await client.until(lambda: len(library.asked) == 4)
+        client.ahead_s += 2
+        late = asyncio.create_task(client.status("2102", "c"))
+        await client.until(lambda: client.state.waiting)
+        client.ahead_s += 1
+        library.release()
+        with pytest.raises(NotAskedError):
+            await late
+        await asyncio.gather(*first)
+        assert len(library.asked) == 4
 
 
 async def test_a_free_line_is_always_tried_so_a_brown_out_ends():

@@ -70,6 +70,17 @@ def test_who_waits_must_get_an_answer_in_time(
     assert can_wait(ahead, lines, theirs_s, left_s) is can
 
 
+def test_a_slow_answer_is_no_exception_where_all_other_lines_have_waited_as_long() -> None:
+    pace = Pace()
+    pace.took(0.02, 0.0, now=0.0)
+    pace.took(3.02, 0.0, now=3.0)
+    assert pace.expected_s(now=3.0) == pytest.approx(1.52)
+    assert pace.expected_s(now=3.0, busy_s=0.1) == pytest.approx(1.52)  # the others are quick
+    assert pace.expected_s(now=3.0, busy_s=2.9) == 2.9
+    pace.took(0.02, 0.0, now=3.1)
+    assert pace.expected_s(now=3.1, busy_s=3.0) == pytest.approx(0.77)  # this line is quick
+
+
 @pytest.mark.parametrize(
     ("expected_s", "left_s", "can"),
     [(3.0, 3.6, True), (3.0, 3.5, False), (0.0, 0.1, True), (0.0, 0.0, False), (0.0, -1.0, False)],

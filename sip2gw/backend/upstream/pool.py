@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -178,10 +179,14 @@ class Pool:
         if not self._lines:
             return True
         lines = self._account.connections if now >= self._open_after else len(self._lines)
-        idle_s = now - self._clock.worked()
-        busy_s = min(idle_s - (line.used_at - line.worked_before) for line in self._lines)
-        theirs_s = self._pace.theirs_s(now, busy_s)
+        theirs_s = self._pace.theirs_s(now, self._busy_s(self._lines, now))
         return can_wait(self._turns.size, lines, theirs_s, self._account.timeout_s)
+
+    def _busy_s(self, lines: Iterable[Line], now: float) -> float:
+        """For so long each of `lines` has waited for its answer, our work not counted; 0 if there
+        are none."""
+        idle_s = now - self._clock.worked()
+        return min((idle_s - (line.used_at - line.worked_before) for line in lines), default=0.0)
 
     def _free_line(self, now: float) -> Line | None:
         """The idle line that was used last and is nobody's; else the one that waits longest for
@@ -196,15 +201,21 @@ class Pool:
         if not self._turns.size:  # as nearly always
             self._idle.append(line)
             return
+        expected_s = self._expected_s(line, now)
         while (job := self._turns.take()) is not None:
             if job.is_over:
                 continue
-            if can_be_sent(self._pace.expected_s(now), job.deadline - now):
+            if can_be_sent(expected_s, job.deadline - now):
                 leases.take(line, job.lease)
                 line.send(job, now, self._worked(now))
                 return
             self._fail(job, NotAskedError)
         self._idle.append(line)
+
+    def _expected_s(self, line: Line, now: float) -> float:
+        """How long the answer to what `line`, which is free, sends next will take."""
+        others = (one for one in self._lines if one is not line)
+        return self._pace.expected_s(now, self._busy_s(others, now))
 
     # Endings -------------------------------------------------------------------------------
 

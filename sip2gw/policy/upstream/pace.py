@@ -33,13 +33,15 @@ class Pace(Struct):
     """Of the last answers until we had read them, the newer ones counting more."""
     their_usual_s: float = 0.0
     """The same without the time in which we worked for others."""
+    their_last_s: float = 0.0
+    """The same of the last one alone."""
     seen_at: float = -math.inf
     """When the last one came; monotonic."""
 
     def took(self, seconds: float, ours_s: float, now: float) -> None:
         """An answer took so many seconds, in which we worked for `ours_s`. One that never came is
         the breaker's matter."""
-        theirs_s = seconds - ours_s if ours_s < seconds else 0.0
+        theirs_s = self.their_last_s = seconds - ours_s if ours_s < seconds else 0.0
         # `_is_known`, but for the call: each answer comes here.
         if now - self.seen_at <= FORGOTTEN_AFTER_S:
             self.usual_s += WEIGHT * (seconds - self.usual_s)
@@ -48,9 +50,16 @@ class Pace(Struct):
             self.usual_s, self.their_usual_s = seconds, theirs_s
         self.seen_at = now
 
-    def expected_s(self, now: float) -> float:
-        """How long it will take until the next answer is read."""
-        return self.usual_s if self._is_known(now) else 0.0
+    def expected_s(self, now: float, busy_s: float = 0.0) -> float:
+        """How long it will take until the next answer is read.
+
+        Args:
+            now: monotonic.
+            busy_s: for so long every line but the free one has waited for its answer already, our
+                work not counted. If the last answer took as long, it was no exception.
+        """
+        usual_s = self.usual_s if self._is_known(now) else 0.0
+        return max(usual_s, min(self.their_last_s, busy_s))
 
     def theirs_s(self, now: float, busy_s: float) -> float:
         """How long the library system will take for the next answer.
