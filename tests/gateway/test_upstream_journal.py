@@ -197,6 +197,16 @@ async def test_the_due_date_is_the_terminals_own(tmp_path):
         assert [body[22:40].strip() for body in went_up(library)] == [DUE, ""]
 
 
+async def test_a_return_date_ahead_of_our_clock_changes_no_order(tmp_path):
+    """A sorter whose clock is wrong: who borrows the item next must not lose it by that."""
+    async with away(tmp_path) as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(give_back(date=EARLIER, returned="20260310    180000", no_block="Y"))
+        await kiosk.ask(lend())
+        await back_again(gateway, library)
+        assert [body[:2] for body in went_up(library)] == ["09", "11"]
+
+
 async def test_a_sorter_knows_its_bin(tmp_path):
     async with away(tmp_path) as (gateway, _):
         sorter = await gateway.terminal("band-1")

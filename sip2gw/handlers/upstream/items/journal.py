@@ -123,10 +123,11 @@ def _entry(
     if isinstance(up, Checkout) and due is None:
         up.nb_due_date = ""
     believed = claim.moment if claim is not None and claim.believed else None
+    # A clock that is ahead must not put it behind what happens to the item next.
     return JournalEntry(
         id=new_id(),
         time=now,
-        happened=believed or now,
+        happened=min(believed or now, now),
         account=manner.account,
         terminal=terminal.name,
         message=request.code,
