@@ -207,6 +207,34 @@ async def test_a_return_date_ahead_of_our_clock_changes_no_order(tmp_path):
         assert [body[:2] for body in went_up(library)] == ["09", "11"]
 
 
+CLAIMS = {
+    "29": f"29NY{EARLIER}{EARLIER}AOHUB|AA4711|ABI1|",
+    "11": lend(date=EARLIER, no_block="Y"),
+    "09": give_back(returned=EARLIER, no_block="Y"),
+}
+
+
+@pytest.mark.parametrize("code", CLAIMS)
+async def test_what_is_claimed_and_cannot_be_taken_is_listed_for_staff(tmp_path, monkeypatch, code):
+    """It may have happened all the same, and nobody will hear of it again (C106)."""
+    monkeypatch.setattr("sip2gw.backend.sql.journal.OPEN_MAX", 0)
+    async with away(tmp_path) as (gateway, _):
+        kiosk = await gateway.terminal("kiosk-1")
+        for _ in range(2):
+            answer = await kiosk.ask(CLAIMS[code])
+            assert answer[2] == "0"
+            assert AWAY in answer
+        (review,) = gateway.store.reviews()
+        assert (review.message, review.item, review.outcome) == (code, "I1", "refused")
+
+
+async def test_what_is_not_claimed_and_not_taken_is_not_listed(tmp_path):
+    async with away(tmp_path) as (gateway, _):
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(f"29NN{STAMP}{STAMP}AOHUB|AA4711|ABI1|")
+        assert list(gateway.store.reviews()) == []
+
+
 async def test_a_sorter_knows_its_bin(tmp_path):
     async with away(tmp_path) as (gateway, _):
         sorter = await gateway.terminal("band-1")
