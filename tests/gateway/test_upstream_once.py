@@ -50,7 +50,7 @@ async def before(directory, *behaviours, offers=None, now=NOON, connections=4):
     async with library:
         keys = f"timeout_s = {TIMEOUT_S}\n"
         if offers is not None:
-            keys += f"messages = {offers}\n"
+            keys = f"messages = {offers}\n"
         address = f"127.0.0.1:{library.port}"
         upstream = (
             UPSTREAM.replace("connections = 1", f"connections = {connections}")
@@ -318,6 +318,26 @@ async def test_a_loan_that_somebody_else_got_was_not_made(tmp_path):
         gateway.clock.advance(LATE_S)
         await settled(gateway, "refused")
         assert reviewed(gateway)[0][4] == ("not_on_loan_to_patron", "due_later")
+
+
+class _ByNumber(Loans):
+    """An 18 names the number of whoever has the item, not the user name that they came with."""
+
+    def _answer(self, heard, item, patron):
+        answer = super()._answer(heard, item, patron)
+        return answer + b"AA1001|" if answer.startswith(b"1804") else answer
+
+
+async def test_a_loan_to_a_user_name_was_made_though_an_18_names_the_number(tmp_path):
+    """Else the retry would lend it a second time (C151)."""
+    async with before(tmp_path, "hangs_up") as (gateway, library):
+        library.answer = _ByNumber()
+        kiosk = await gateway.terminal("kiosk-1")
+        assert NOT_SURE in await kiosk.ask(lend(patron="anna"))
+        gateway.clock.advance(LATE_S)
+        await settled(gateway, "done")
+        assert (await kiosk.ask(lend(patron="anna"))).startswith("121")
+        assert sent(library) == 1
 
 
 async def test_a_return_is_done_when_the_item_is_not_on_loan(tmp_path):
