@@ -501,11 +501,13 @@ async def test_what_was_renewed_stays_said_if_they_fail_for_the_next(site):
     class FailsFor1021(FakeLibrary):
         async def ask(self, account, terminal, request, lease=None, sent=None):
             if request.patron_identifier == "1021":
+                sent()
                 raise NoAnswerError
             return await super().ask(account, terminal, request, lease, sent)
 
     answer = await helped(gateway, FailsFor1021({"65": yes}), f"65{STAMP}AOHUB|AA1020|AD1020|")
     assert answer.startswith(f"6610001{'0000'}{STAMP}AOHUB|BMX1|")
+    assert "AFWe are not sure that this was done. Please ask the staff.|" in answer
 
 
 @pytest.mark.parametrize(

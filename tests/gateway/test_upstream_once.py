@@ -320,6 +320,42 @@ async def test_a_loan_that_somebody_else_got_was_not_made(tmp_path):
         assert reviewed(gateway)[0][4] == ("not_on_loan_to_patron", "due_later")
 
 
+class _RenewsAll(Loans):
+    """Takes 65 and 19, too."""
+
+    def _answer(self, heard, item, patron):
+        match heard.code:
+            case b"65":
+                return b"66100010000" + STAMP.encode() + b"AOHUB|BMI1|"
+            case b"19":
+                return b"201" + STAMP.encode() + b"AB%b|" % item
+        return super()._answer(heard, item, patron)
+
+
+@pytest.mark.parametrize("fault", ["silent", "hangs_up", "garbage", "wrong_type"])
+@pytest.mark.parametrize(
+    ("request_", "no", "seen"),
+    [
+        (f"65{STAMP}AOHUB|AA1001|", "660", ("65", "", "1001")),
+        (f"19{STAMP}AOHUB|ABI1|CHtorn|", "200", ("19", "I1", "")),
+    ],
+)
+async def test_what_may_go_up_twice_is_not_sure_either_and_staff_see_it(
+    tmp_path, fault, request_, no, seen
+):
+    """Nobody is told that nothing was renewed, and to try again, when it may be (C98)."""
+    offers = '["17", "19", "63", "65"]'
+    async with before(tmp_path, fault, offers=offers) as (gateway, library):
+        library.answer = _RenewsAll()
+        kiosk = await gateway.terminal("kiosk-1")
+        answer = await asked(gateway, kiosk, request_)
+        assert answer.startswith(no)
+        assert NOT_SURE in answer
+        await settled(gateway, "unknown")
+        assert reviewed(gateway)[0][:3] == seen
+        assert (await asked(gateway, kiosk, request_))[2] == "1"  # it may go up again all the same
+
+
 class _ByNumber(Loans):
     """An 18 names the number of whoever has the item, not the user name that they came with."""
 

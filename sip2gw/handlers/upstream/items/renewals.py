@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from sip2gw.backend.base import OutcomeUnknownError
 from sip2gw.backend.system import LibrarySystemError
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import claim_of
@@ -108,6 +109,10 @@ async def _renew_for(
             theirs = await pass_on(
                 session, replace(request, patron_identifier=authoriser.id, patron_password=None)
             )
+        except OutcomeUnknownError:
+            text = session.services.texts.text(session.language("000"), "unknown_outcome_item")
+            response.screen_message += (text,)
+            return
         except (LibrarySystemError, RefusedHereError):
             return
         assert isinstance(theirs, RenewAllResponse)
