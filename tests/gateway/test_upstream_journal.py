@@ -35,7 +35,12 @@ blocked_material_types = ["DVD"]
 refuse_checkin_material_types = ["DVD"]
 [profiles.band]
 kind = "sorter"
-sort_bins = [{ field = "item", value = "I1", bin = "7" }]
+sort_bins = [
+  { field = "destination", comparator = "ne", value = "EAST", bin = "3" },
+  { field = "item", value = "I1", bin = "7" },
+]
+send_ct = "always"
+cv_on_success = true
 [terminals.strict-1]
 profile = "strict"
 branch = "MAIN"
@@ -235,10 +240,13 @@ async def test_what_is_not_claimed_and_not_taken_is_not_listed(tmp_path):
         assert list(gateway.store.reviews()) == []
 
 
-async def test_a_sorter_knows_its_bin(tmp_path):
+async def test_a_sorter_is_told_its_bin_and_nothing_that_nobody_knows(tmp_path):
+    """Somebody may wait for the item, and it may belong elsewhere: no CV, no CT (B59)."""
     async with away(tmp_path) as (gateway, _):
-        sorter = await gateway.terminal("band-1")
-        assert "|CL7|" in await sorter.ask(give_back())
+        band = await gateway.terminal("band-1")
+        taken = await band.ask(give_back())
+        assert taken == f"101YUN{STAMP}AOHUB|ABI1|AQ|CL7|{NOTED}"
+        assert "|CL" not in await band.ask(give_back("I2"))
 
 
 async def test_asking_again_is_the_same_entry(tmp_path):
