@@ -258,6 +258,17 @@ async def test_asking_again_is_the_same_entry(tmp_path):
         assert [entry[2] for entry in journal(gateway)] == ["I1", "I2"]
 
 
+async def test_what_a_terminal_reports_again_as_done_off_line_is_the_same_entry(tmp_path):
+    """It missed the answer, went off line itself, and says so later: the patron has one loan."""
+    async with away(tmp_path) as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        for no_block in "NY":
+            assert NOTED in await kiosk.ask(lend(date=EARLIER, no_block=no_block))
+            assert NOTED in await kiosk.ask(give_back("I2", date=EARLIER, no_block=no_block))
+        await back_again(gateway, library)
+        assert [body[:3] for body in went_up(library)] == ["11N", "09Y"]
+
+
 async def test_what_is_done_and_undone_with_an_item_stays_in_its_order(tmp_path):
     """Lent, brought back, lent again, with a clock that stands still; then taken back (BI)."""
     async with away(tmp_path) as (gateway, library):

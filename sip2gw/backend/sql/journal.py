@@ -97,12 +97,13 @@ def add(connection: Connection, entry: JournalEntry) -> WriteResult[Kept]:
 
 
 def _is_same(known: JournalEntry, entry: JournalEntry) -> bool:
-    return (known.terminal, known.message, known.patron, known.key) == (
-        entry.terminal,
-        entry.message,
-        entry.patron,
-        entry.key,
-    )
+    return _said(known) == _said(entry)
+
+
+def _said(entry: JournalEntry) -> tuple[str, ...]:
+    """What two entries about an item have in common only if one repeats the other. The last sign of
+    a key is no block: all that is in the journal has happened, whether it was said so or not."""
+    return entry.terminal, entry.message, entry.patron, entry.key[:-1]
 
 
 def claim(
