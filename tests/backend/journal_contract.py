@@ -97,6 +97,27 @@ class JournalContract:
         assert (first.id, first.tries) == ("J2", 1)
         assert [entry.id for entry in library.journal_entries()] == ["J0", "J2", "J1"]
 
+    async def test_an_item_goes_up_in_its_order_whichever_accounts_took_it(
+        self, library: Library
+    ) -> None:
+        """Lent at one branch and returned at another: else it would stay on loan there."""
+        lent = taken_off_line("J1", account="east")
+        returned = taken_off_line("J2", message="09", patron="", key="back")
+        await library.add_to_journal(lent)
+        await library.add_to_journal(returned)
+        await library.add_to_journal(taken_off_line("J3", item="I3"))
+        first = await library.claim_journalled("default", "gateway-1", NOW, UNTIL)
+        assert first is not None
+        assert first.id == "J3"  # other items need not wait
+        await library.end_journalled(first, EntryState.DONE, (), NOW)
+        assert await library.claim_journalled("default", "gateway-1", NOW, UNTIL) is None
+        await library.claim_journalled("east", "gateway-1", NOW, UNTIL)
+        assert await library.claim_journalled("default", "gateway-1", NOW, UNTIL) is None
+        await library.end_journalled(lent, EntryState.DONE, (), NOW)
+        second = await library.claim_journalled("default", "gateway-1", NOW, UNTIL)
+        assert second is not None
+        assert second.id == "J2"
+
     async def test_while_one_gateway_hands_over_no_other_does(self, library: Library) -> None:
         await library.add_to_journal(taken_off_line("J1"))
         await library.claim_journalled("default", "gateway-1", NOW, UNTIL)

@@ -8,7 +8,7 @@ from desk import BLANK, EARLIER
 from harness import CONFIG, LIBRARY, STAMP, ask_63, fields, person, running
 from library_fakes import ALL_CODES, THEIR_WIRE, FakeLibrary, put_behind, response, said
 
-from sip2gw.backend.system import NoAnswerError
+from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.protocol.codec import serialise
 from sip2gw.protocol.encoding import text_encoding
 
@@ -310,6 +310,16 @@ async def test_a_claim_goes_up_as_such_only_about_the_past(site, date, up):
     assert list(gateway.store.reviews()) == []
 
 
+async def test_a_claim_that_they_do_not_take_is_listed_for_staff(gateway):
+    """A 98 without the message, after an upgrade perhaps: the item has been lent all the same."""
+    library = FakeLibrary(offered=frozenset({"63", "99"}))
+    renewed = f"29NY{EARLIER}{BLANK}AOHUB|AA1001|ABB1|"
+    for claimed in (ask_11(no_block="Y", date=EARLIER), renewed):
+        answer = await told(gateway, library, claimed)
+        assert answer[2] == "0"
+    assert [entry.message for entry in gateway.store.reviews()] == ["11", "29"]
+
+
 async def test_a_claim_that_they_refuse_is_listed_for_staff(gateway):
     await told(gateway, says(NO_12), ask_11(no_block="Y", date=EARLIER))
     (entry,) = gateway.store.reviews()
@@ -453,6 +463,20 @@ async def test_a_claimed_renewal_with_a_wrong_pin_is_listed_for_staff(site):
     assert [(one.item, one.patron) for one in gateway.store.reviews()] == [("IVO1", "1020")]
 
 
+async def test_a_claimed_renewal_that_nobody_could_be_asked_about_is_listed_for_staff(site):
+    gateway = await site("", RELATED)
+    identifier = put_behind(gateway, FakeLibrary())
+
+    async def is_away(*_args, **_keys):
+        raise NotAskedError
+
+    identifier.ask = is_away
+    claimed = ask_29().replace("29YN", "29YY").replace(STAMP, EARLIER)
+    assert (await (await gateway.terminal("kiosk-1")).ask(claimed)).startswith("300")
+    (entry,) = gateway.store.reviews()
+    assert (entry.message, entry.item) == ("29", "IVO1")
+
+
 async def test_everything_is_renewed_for_authorisers_by_profile(site):
     gateway = await site("renewals_of_authorisers = true", RELATED)
     library = says(f"6610001{'0001'}{THEN}AOTHERE|BMX1|BNX2|AFWhy.|")
@@ -477,11 +501,13 @@ async def test_what_was_renewed_stays_said_if_they_fail_for_the_next(site):
     class FailsFor1021(FakeLibrary):
         async def ask(self, account, terminal, request, lease=None, sent=None):
             if request.patron_identifier == "1021":
+                sent()
                 raise NoAnswerError
             return await super().ask(account, terminal, request, lease, sent)
 
     answer = await helped(gateway, FailsFor1021({"65": yes}), f"65{STAMP}AOHUB|AA1020|AD1020|")
     assert answer.startswith(f"6610001{'0000'}{STAMP}AOHUB|BMX1|")
+    assert "AFWe are not sure that this was done. Please ask the staff.|" in answer
 
 
 @pytest.mark.parametrize(

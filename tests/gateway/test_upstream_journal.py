@@ -35,7 +35,12 @@ blocked_material_types = ["DVD"]
 refuse_checkin_material_types = ["DVD"]
 [profiles.band]
 kind = "sorter"
-sort_bins = [{ field = "item", value = "I1", bin = "7" }]
+sort_bins = [
+  { field = "destination", comparator = "ne", value = "EAST", bin = "3" },
+  { field = "item", value = "I1", bin = "7" },
+]
+send_ct = "always"
+cv_on_success = true
 [terminals.strict-1]
 profile = "strict"
 branch = "MAIN"
@@ -197,10 +202,51 @@ async def test_the_due_date_is_the_terminals_own(tmp_path):
         assert [body[22:40].strip() for body in went_up(library)] == [DUE, ""]
 
 
-async def test_a_sorter_knows_its_bin(tmp_path):
+async def test_a_return_date_ahead_of_our_clock_changes_no_order(tmp_path):
+    """A sorter whose clock is wrong: who borrows the item next must not lose it by that."""
+    async with away(tmp_path) as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(give_back(date=EARLIER, returned="20260310    180000", no_block="Y"))
+        await kiosk.ask(lend())
+        await back_again(gateway, library)
+        assert [body[:2] for body in went_up(library)] == ["09", "11"]
+
+
+CLAIMS = {
+    "29": f"29NY{EARLIER}{EARLIER}AOHUB|AA4711|ABI1|",
+    "11": lend(date=EARLIER, no_block="Y"),
+    "09": give_back(returned=EARLIER, no_block="Y"),
+}
+
+
+@pytest.mark.parametrize("code", CLAIMS)
+async def test_what_is_claimed_and_cannot_be_taken_is_listed_for_staff(tmp_path, monkeypatch, code):
+    """It may have happened all the same, and nobody will hear of it again (C106)."""
+    monkeypatch.setattr("sip2gw.backend.sql.journal.OPEN_MAX", 0)
     async with away(tmp_path) as (gateway, _):
-        sorter = await gateway.terminal("band-1")
-        assert "|CL7|" in await sorter.ask(give_back())
+        kiosk = await gateway.terminal("kiosk-1")
+        for _ in range(2):
+            answer = await kiosk.ask(CLAIMS[code])
+            assert answer[2] == "0"
+            assert AWAY in answer
+        (review,) = gateway.store.reviews()
+        assert (review.message, review.item, review.outcome) == (code, "I1", "refused")
+
+
+async def test_what_is_not_claimed_and_not_taken_is_not_listed(tmp_path):
+    async with away(tmp_path) as (gateway, _):
+        kiosk = await gateway.terminal("kiosk-1")
+        await kiosk.ask(f"29NN{STAMP}{STAMP}AOHUB|AA4711|ABI1|")
+        assert list(gateway.store.reviews()) == []
+
+
+async def test_a_sorter_is_told_its_bin_and_nothing_that_nobody_knows(tmp_path):
+    """Somebody may wait for the item, and it may belong elsewhere: no CV, no CT (B59)."""
+    async with away(tmp_path) as (gateway, _):
+        band = await gateway.terminal("band-1")
+        taken = await band.ask(give_back())
+        assert taken == f"101YUN{STAMP}AOHUB|ABI1|AQ|CL7|{NOTED}"
+        assert "|CL" not in await band.ask(give_back("I2"))
 
 
 async def test_asking_again_is_the_same_entry(tmp_path):
@@ -210,6 +256,17 @@ async def test_asking_again_is_the_same_entry(tmp_path):
             kiosk = await gateway.terminal("kiosk-1")
             assert (await kiosk.ask(request)).startswith("121")
         assert [entry[2] for entry in journal(gateway)] == ["I1", "I2"]
+
+
+async def test_what_a_terminal_reports_again_as_done_off_line_is_the_same_entry(tmp_path):
+    """It missed the answer, went off line itself, and says so later: the patron has one loan."""
+    async with away(tmp_path) as (gateway, library):
+        kiosk = await gateway.terminal("kiosk-1")
+        for no_block in "NY":
+            assert NOTED in await kiosk.ask(lend(date=EARLIER, no_block=no_block))
+            assert NOTED in await kiosk.ask(give_back("I2", date=EARLIER, no_block=no_block))
+        await back_again(gateway, library)
+        assert [body[:3] for body in went_up(library)] == ["11N", "09Y"]
 
 
 async def test_what_is_done_and_undone_with_an_item_stays_in_its_order(tmp_path):

@@ -50,7 +50,7 @@ async def before(directory, *behaviours, offers=None, now=NOON, connections=4):
     async with library:
         keys = f"timeout_s = {TIMEOUT_S}\n"
         if offers is not None:
-            keys += f"messages = {offers}\n"
+            keys = f"messages = {offers}\n"
         address = f"127.0.0.1:{library.port}"
         upstream = (
             UPSTREAM.replace("connections = 1", f"connections = {connections}")
@@ -318,6 +318,62 @@ async def test_a_loan_that_somebody_else_got_was_not_made(tmp_path):
         gateway.clock.advance(LATE_S)
         await settled(gateway, "refused")
         assert reviewed(gateway)[0][4] == ("not_on_loan_to_patron", "due_later")
+
+
+class _RenewsAll(Loans):
+    """Takes 65 and 19, too."""
+
+    def _answer(self, heard, item, patron):
+        match heard.code:
+            case b"65":
+                return b"66100010000" + STAMP.encode() + b"AOHUB|BMI1|"
+            case b"19":
+                return b"201" + STAMP.encode() + b"AB%b|" % item
+        return super()._answer(heard, item, patron)
+
+
+@pytest.mark.parametrize("fault", ["silent", "hangs_up", "garbage", "wrong_type"])
+@pytest.mark.parametrize(
+    ("request_", "no", "seen"),
+    [
+        (f"65{STAMP}AOHUB|AA1001|", "660", ("65", "", "1001")),
+        (f"19{STAMP}AOHUB|ABI1|CHtorn|", "200", ("19", "I1", "")),
+    ],
+)
+async def test_what_may_go_up_twice_is_not_sure_either_and_staff_see_it(
+    tmp_path, fault, request_, no, seen
+):
+    """Nobody is told that nothing was renewed, and to try again, when it may be (C98)."""
+    offers = '["17", "19", "63", "65"]'
+    async with before(tmp_path, fault, offers=offers) as (gateway, library):
+        library.answer = _RenewsAll()
+        kiosk = await gateway.terminal("kiosk-1")
+        answer = await asked(gateway, kiosk, request_)
+        assert answer.startswith(no)
+        assert NOT_SURE in answer
+        await settled(gateway, "unknown")
+        assert reviewed(gateway)[0][:3] == seen
+        assert (await asked(gateway, kiosk, request_))[2] == "1"  # it may go up again all the same
+
+
+class _ByNumber(Loans):
+    """An 18 names the number of whoever has the item, not the user name that they came with."""
+
+    def _answer(self, heard, item, patron):
+        answer = super()._answer(heard, item, patron)
+        return answer + b"AA1001|" if answer.startswith(b"1804") else answer
+
+
+async def test_a_loan_to_a_user_name_was_made_though_an_18_names_the_number(tmp_path):
+    """Else the retry would lend it a second time (C151)."""
+    async with before(tmp_path, "hangs_up") as (gateway, library):
+        library.answer = _ByNumber()
+        kiosk = await gateway.terminal("kiosk-1")
+        assert NOT_SURE in await kiosk.ask(lend(patron="anna"))
+        gateway.clock.advance(LATE_S)
+        await settled(gateway, "done")
+        assert (await kiosk.ask(lend(patron="anna"))).startswith("121")
+        assert sent(library) == 1
 
 
 async def test_a_return_is_done_when_the_item_is_not_on_loan(tmp_path):

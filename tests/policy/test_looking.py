@@ -47,6 +47,13 @@ def test_an_18_says_whether_the_item_is_on_loan(status, extra, where):
     assert where_item_is(said, "1001") is where
 
 
+def test_where_patrons_have_two_numbers_another_one_may_be_theirs():
+    """Who borrows by a user name has the loan under their number (C151)."""
+    said = ItemInformationResponse(circulation_status="04", extra_fields=[("AA", b"1001")])
+    assert where_item_is(said, "anna", aliases=True) is ON_LOAN
+    assert where_item_is(said, "1001", aliases=True) is THEIRS
+
+
 def test_without_a_patron_it_is_nobodys():
     said = ItemInformationResponse(circulation_status="04", extra_fields=[("AA", b"1001")])
     assert where_item_is(said, "") is ON_LOAN
@@ -59,6 +66,13 @@ def test_without_a_patron_it_is_nobodys():
         (("I0",), 1, True, ANOTHERS),
         ((), 0, True, ANOTHERS),
         (("I0",), 2, True, UNCLEAR),  # a list that was cut
+        (("I0 A book", "I1 Another book"), 2, True, THEIRS),
+        (("I1/Another",), 1, True, UNCLEAR),
+        (("I1-2",), 1, True, ANOTHERS),
+        (("I11", "I1A"), 2, True, ANOTHERS),
+        (("I11 A book",), 1, True, UNCLEAR),
+        (("The Hobbit",), 1, True, UNCLEAR),  # titles: I1 may be one of them
+        (("I0", "Dune"), 2, True, UNCLEAR),
         (("I1",), 1, False, UNCLEAR),  # BLN says nothing about a patron (C158)
     ],
 )

@@ -1,9 +1,10 @@
 """The off-line journal: what a library system has yet to hear of (B77, C125, C154).
 
-Entries go up in the order in which they happened, one at a time for each account. The gateway that
-hands one over holds a lease on it meanwhile; no other gateway takes any entry of the account as
-long as that lease lasts. So each goes up once, whichever gateway wrote it down. If the gateway dies
-before it has noted the answer, the entry goes up once more when the lease is over.
+Entries go up in the order in which they happened, one at a time for each account; those about one
+item in that order whichever accounts took them. The gateway that hands one over holds a lease on it
+meanwhile; no other gateway takes any entry of the account as long as that lease lasts. So each goes
+up once, whichever gateway wrote it down. If the gateway dies before it has noted the answer, the
+entry goes up once more when the lease is over.
 
 All functions that write run inside a transaction of the caller, beside which nobody else writes.
 """
@@ -45,9 +46,16 @@ ABOUT_ITEM = fill(
 NEXT = fill(
     """
     SELECT {columns} FROM journal WHERE account = ? AND state = 'open'
+    AND NOT EXISTS (
+        SELECT 1 FROM journal AS earlier
+        WHERE earlier.item = journal.item AND earlier.state = 'open'
+        AND earlier.account <> journal.account
+        AND (earlier.happened, earlier.id) < (journal.happened, journal.id))
     ORDER BY happened, id LIMIT 1""",
     columns=_COLUMNS,
 )
+"""The oldest entry of an account, but for what waits for another account: the item may have been
+lent at one branch and returned at the next."""
 ENTRIES = """
     SELECT id, time, happened, account, terminal, message, item, patron, key, request,
            COALESCE((SELECT CASE outcome WHEN 'done' THEN 'done' WHEN 'refused' THEN 'conflict' END
@@ -89,19 +97,20 @@ def add(connection: Connection, entry: JournalEntry) -> WriteResult[Kept]:
 
 
 def _is_same(known: JournalEntry, entry: JournalEntry) -> bool:
-    return (known.terminal, known.message, known.patron, known.key) == (
-        entry.terminal,
-        entry.message,
-        entry.patron,
-        entry.key,
-    )
+    return _said(known) == _said(entry)
+
+
+def _said(entry: JournalEntry) -> tuple[str, ...]:
+    """What two entries about an item have in common only if one repeats the other. The last sign of
+    a key is no block: all that is in the journal has happened, whether it was said so or not."""
+    return entry.terminal, entry.message, entry.patron, entry.key[:-1]
 
 
 def claim(
     connection: Connection, account: str, lease: str, now: datetime, until: datetime
 ) -> WriteResult[JournalEntry | None]:
     """The next entry of `account`, which the caller hands over before `until`; None if there is
-    none, or another gateway is handing one over."""
+    none, what there is waits for another account, or another gateway is handing one over."""
     elsewhere = connection.execute(LEASED_ELSEWHERE, (account, time_text(now), lease)).fetchone()
     row = connection.execute(NEXT, (account,)).fetchone()
     if elsewhere is not None or row is None:

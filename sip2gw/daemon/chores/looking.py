@@ -193,7 +193,7 @@ class Looker:
             return item, whereabouts
         if self._offers(sending, ItemInformation.code):
             item = await self._ask_item(sending, account)
-            whereabouts = where_item_is(item, sending.patron_id)
+            whereabouts = where_item_is(item, sending.patron_id, aliases=account.aliases)
         needs = needs_loans(self._attempt(sending, account), whereabouts)
         if needs and self._offers(sending, PatronInformation.code):
             loans = await self._ask_loans(sending, account)

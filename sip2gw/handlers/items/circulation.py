@@ -27,7 +27,8 @@ NO_SECURITY = "01"
 """The security marker of an item that has none."""
 
 _FLAGS = ("fee_acknowledged", "cancel", "no_block")
-"""What a request may say besides item and patron that makes it another one."""
+"""What a request may say besides item and patron that makes it another one. No block comes last,
+where the journal leaves it out."""
 
 
 def card_reason(presented: PresentedCard) -> CirculationReason | None:

@@ -13,6 +13,7 @@ from sip2gw.handlers.upstream.passing import wrong_pin
 from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.relationships import may_renew_for, renewable_by
+from sip2gw.policy.upstream.looking import is_loan_of
 from sip2gw.protocol.fields import Summary
 from sip2gw.protocol.messages import PatronInformation, PatronInformationResponse
 from sip2gw.protocol.timestamps import write_timestamp
@@ -92,5 +93,5 @@ async def _authoriser(
 
 
 def has_on_loan(authoriser: Authoriser, item_id: str) -> bool:
-    """Whether the item is among their loans: AU is its number, or begins with that and a blank."""
-    return any(one.partition(" ")[0] == item_id for one in authoriser.charged_items)
+    """Whether the item is among their loans."""
+    return any(is_loan_of(one, item_id) for one in authoriser.charged_items)

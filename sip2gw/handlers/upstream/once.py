@@ -21,16 +21,26 @@ from sip2gw.backend.base import (
     UnavailableError,
 )
 from sip2gw.backend.ids import new_id
-from sip2gw.backend.system import NotAskedError, Sent
+from sip2gw.backend.system import BadAnswerError, NoAnswerError, NotAskedError, Sent
 from sip2gw.handlers.base import Send, Session
 from sip2gw.handlers.items.circulation import order_key
 from sip2gw.handlers.items.hold import hold_key
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.protocol.message import Response
-from sip2gw.protocol.messages import Checkin, Checkout, Hold, Renew, Request
+from sip2gw.protocol.messages import (
+    Checkin,
+    Checkout,
+    Hold,
+    ItemStatusUpdate,
+    Renew,
+    RenewAll,
+    Request,
+)
 from sip2gw.shared.sendings import Passage, key_of
 
 OnceRequest = Checkout | Checkin | Renew | Hold
+_NOTED = RenewAll | ItemStatusUpdate
+"""What may go up twice, but must not be denied when it may be done."""
 SendUp = Callable[[Sent], Coroutine[Any, Any, Response]]
 """Asks the library system, and says when the request goes up."""
 
@@ -99,27 +109,65 @@ async def _wait(session: Session, passage: Passage, outcome: Awaitable[Response]
         passage.waiting -= 1
 
 
-def sent_beside(session: Session, request: Request) -> None:
-    """`request`, which may go up twice, goes up now: see `Sendings.went_up`."""
-    item, patron = (
-        getattr(request, name, None) for name in ("item_identifier", "patron_identifier")
-    )
-    session.services.sendings.went_up(new_id(), item or "", patron or "")
+async def send_beside(
+    session: Session,
+    request: Request,
+    send: SendUp,
+    ask: Callable[[Send], Awaitable[Response]],
+) -> Response:
+    """The library system's answer to a `request` that may go up twice; arguments as above.
+
+    Raises:
+        OutcomeUnknownError: nobody knows whether it is done; that is noted.
+        LibrarySystemError: certainly nothing was done, or it is one that needs no note.
+        Exception: whatever else `ask` raises: nothing was done.
+    """
+    is_sent = False
+
+    def sent() -> None:
+        nonlocal is_sent
+        is_sent = True
+        item, patron = _about(request)
+        session.services.sendings.went_up(new_id(), item, patron)
+
+    try:
+        return await ask(partial(send, sent))
+    except HungUpError:
+        raise
+    except (NoAnswerError, BadAnswerError, asyncio.CancelledError) as error:
+        if not is_sent or not isinstance(request, _NOTED):
+            raise
+        sending_id = new_id()
+        sending = _unknown(session, request, sending_id, f"#{sending_id}")
+        await session.services.backend.note_sending(sending)
+        raise OutcomeUnknownError("the library system did not answer") from error
+
+
+def _about(request: Request) -> tuple[str, str]:
+    """Item and patron; empty where the request names none."""
+    names = ("item_identifier", "patron_identifier")
+    item, patron = (getattr(request, name, None) or "" for name in names)
+    return item, patron
 
 
 def sending_of(session: Session, request: OnceRequest) -> UnknownSending:
     """What is noted of `request`."""
-    _, manner = library_of(session)
     patron = getattr(request, "patron_identifier", "")
     if isinstance(request, Hold):
         key = hold_key(session, request, patron)
     else:
         key = order_key(session, request, patron)
-    sending_id, item = new_id(), request.item_identifier or ""
+    sending_id = new_id()
     if key is None:
         key = f"#{sending_id}"
-    elif not item:
+    elif not request.item_identifier:
         key += f"|{getattr(request, 'title_identifier', None) or ''}"
+    return _unknown(session, request, sending_id, key)
+
+
+def _unknown(session: Session, request: Request, sending_id: str, key: str) -> UnknownSending:
+    _, manner = library_of(session)
+    item, patron = _about(request)
     return UnknownSending(
         id=sending_id,
         time=session.services.clock.now(),

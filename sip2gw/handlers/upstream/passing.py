@@ -14,7 +14,7 @@ from sip2gw.backend.system import Sent
 from sip2gw.handlers.base import Answer, Send, Session
 from sip2gw.handlers.items.circulation import refusal_texts
 from sip2gw.handlers.upstream.behind import identifier_of, library_of
-from sip2gw.handlers.upstream.once import OnceRequest, send_once, sent_beside
+from sip2gw.handlers.upstream.once import OnceRequest, send_beside, send_once
 from sip2gw.handlers.upstream.turn import AboutItem, wait_for_turn
 from sip2gw.policy.items.decisions import refusal
 from sip2gw.policy.reasons import CirculationReason
@@ -64,9 +64,9 @@ async def pass_on(session: Session, request: Request) -> Response:
 
     if isinstance(request, OnceRequest):
         return await send_once(session, request, send, partial(_judged, session, request))
-    is_question = isinstance(request, ItemInformation)
-    sent = None if is_question else partial(sent_beside, session, request)
-    return await _judged(session, request, partial(send, sent))
+    if isinstance(request, ItemInformation):
+        return await send(None)
+    return await send_beside(session, request, send, partial(_judged, session, request))
 
 
 def in_their_manner(session: Session, request: AnyRequest) -> AnyRequest:

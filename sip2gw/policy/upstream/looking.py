@@ -66,8 +66,11 @@ class Attempt(Struct, frozen=True):
     """Whether a slow library system may still be about to do it."""
 
 
-def where_item_is(answer: ItemInformationResponse, patron: str) -> Whereabouts:
-    """What an 18 says; some library systems add whose the loan is, in AA."""
+def where_item_is(
+    answer: ItemInformationResponse, patron: str, *, aliases: bool = False
+) -> Whereabouts:
+    """What an 18 says; some library systems add whose the loan is, in AA. With `aliases` that may
+    be another number of the same patron (C151)."""
     if answer.circulation_status in _HERE:
         return Whereabouts.HERE
     if answer.circulation_status not in _ON_LOAN:
@@ -76,18 +79,34 @@ def where_item_is(answer: ItemInformationResponse, patron: str) -> Whereabouts:
     if borrower is None or not patron:
         return Whereabouts.ON_LOAN
     theirs = borrower.strip() == patron.encode("utf-8", "surrogateescape")
-    return Whereabouts.THEIRS if theirs else Whereabouts.ANOTHERS
+    if theirs:
+        return Whereabouts.THEIRS
+    return Whereabouts.ON_LOAN if aliases else Whereabouts.ANOTHERS
 
 
 def where_loans_say(answer: PatronInformationResponse, item: str) -> Whereabouts:
-    """What the loans of the patron in a 64 say. A list that is shorter than their count says
-    nothing about what is missing in it."""
+    """What the loans of the patron in a 64 say. A list that is shorter than their count, or in
+    which titles take the place of numbers, says nothing about what is missing in it."""
     if says_nothing(answer, with_pin=False):
         return Whereabouts.UNCLEAR
-    if any(loan.strip() == item for loan in answer.charged_items):
+    loans = answer.charged_items
+    if any(is_loan_of(loan, item) for loan in loans):
         return Whereabouts.THEIRS
-    is_complete = len(answer.charged_items) >= answer.charged_items_count
-    return Whereabouts.ANOTHERS if is_complete else Whereabouts.UNCLEAR
+    is_complete = len(loans) >= answer.charged_items_count
+    names_items = all(_may_be_number(loan) for loan in loans)
+    return Whereabouts.ANOTHERS if is_complete and names_items else Whereabouts.UNCLEAR
+
+
+def is_loan_of(loan: str, item: str) -> bool:
+    """Whether AU is the number of the item, or begins with that and a blank."""
+    return loan.strip().partition(" ")[0] == item
+
+
+def _may_be_number(loan: str) -> bool:
+    """Whether AU may be the number of an item and nothing else: titles have blanks, or no digit."""
+    signs = loan.strip()
+    has_digit = any(sign.isdigit() for sign in signs)
+    return has_digit and all(sign.isalnum() or sign in "-._" for sign in signs)
 
 
 def needs_loans(attempt: Attempt, whereabouts: Whereabouts) -> bool:

@@ -5,9 +5,11 @@ Rules: B57, B73, B77, C106, C125, C152.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
+from sip2gw.backend.base import BackendError, OutcomeUnknownError
 from sip2gw.backend.system import NotAskedError
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import claim_of, note_refusal, order_for
@@ -68,7 +70,7 @@ async def claimed(
 ) -> Answer:
     """Ask unless the profile refuses; a believed claim that it has happened goes up as such.
 
-    Whatever was claimed and is refused is listed in the review (C106).
+    Whatever was claimed and is refused, or could not be asked, is listed in the review (C106).
 
     Args:
         session: who asks.
@@ -76,20 +78,34 @@ async def claimed(
         kept_back: the materials that the profile refuses.
         not_asked: answers what certainly did not reach the library system; None: nobody does.
     """
+    claim = claim_of(session, request)
+    async with listed_if_it_fails(session, request, claim):
+        answer = await _answer_to(session, request, claim, kept_back, not_asked)
+    if answer.outcome != "ok":
+        await note_refused_claim(session, request, claim)
+    return answer
+
+
+async def _answer_to(
+    session: Session,
+    request: Claiming,
+    claim: Claim | None,
+    kept_back: Materials,
+    not_asked: Callable[[Session, Any, Claim | None], Awaitable[Answer | None]] | None,
+) -> Answer:
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
-    claim = claim_of(session, request)
     answer = _refused_by_profile(session, request, claim, kept_back)
-    if answer is None:
-        request.no_block = claim is not None and claim.believed
-        try:
-            answer = await ask_and_tell(session, request)
-        except NotAskedError:
-            answer = await not_asked(session, request, claim) if not_asked is not None else None
-            if answer is None:
-                raise
-    await note_refused_claim(session, request, claim, answer)
-    return answer
+    if answer is not None:
+        return answer
+    request.no_block = claim is not None and claim.believed
+    try:
+        return await ask_and_tell(session, request)
+    except NotAskedError:
+        answer = await not_asked(session, request, claim) if not_asked is not None else None
+        if answer is None:
+            raise
+        return answer
 
 
 def _refused_by_profile(
@@ -106,11 +122,24 @@ def _refused_by_profile(
     return None
 
 
-async def note_refused_claim(
-    session: Session, request: Claiming, claim: Claim | None, answer: Answer
-) -> None:
+@asynccontextmanager
+async def listed_if_it_fails(
+    session: Session, request: Claiming, claim: Claim | None
+) -> AsyncIterator[None]:
+    """A claim that gets a no because nobody could be asked is refused like others (C106)."""
+    try:
+        yield
+    except OutcomeUnknownError:
+        raise  # it is listed as that
+    except BackendError:
+        with suppress(BackendError):  # else the answer would be about our store
+            await note_refused_claim(session, request, claim)
+        raise
+
+
+async def note_refused_claim(session: Session, request: Claiming, claim: Claim | None) -> None:
     """What was claimed and is refused may have happened all the same: staff must look at it."""
-    if claim is None or answer.outcome == "ok":
+    if claim is None:
         return
     number: str = getattr(request, "patron_identifier", "")
     nobody = PresentedCard(number, None, None, PinState.ABSENT, False, False)

@@ -22,6 +22,7 @@ from sip2gw.model import CardHere, CardState
 from sip2gw.model.journal import JournalEntry, Kept
 from sip2gw.policy.access import PinState, is_barred, lists_here
 from sip2gw.policy.items.offline import Claim, usable_due
+from sip2gw.policy.items.sorting import bin_for
 from sip2gw.policy.obstacles import active_blocks
 from sip2gw.policy.reasons import CirculationReason
 from sip2gw.policy.upstream.journal import (
@@ -123,10 +124,11 @@ def _entry(
     if isinstance(up, Checkout) and due is None:
         up.nb_due_date = ""
     believed = claim.moment if claim is not None and claim.believed else None
+    # A clock that is ahead must not put it behind what happens to the item next.
     return JournalEntry(
         id=new_id(),
         time=now,
-        happened=believed or now,
+        happened=min(believed or now, now),
         account=manner.account,
         terminal=terminal.name,
         message=request.code,
@@ -186,6 +188,17 @@ def _tell_taken(session: Session, request: Journalled, due: datetime | None) -> 
     tell(session, response)
     if isinstance(response, CheckoutResponse):
         response.due_date = due_text(session, due)
+    else:
+        _tell_unknown(session, response)
     text = session.services.texts.text(session.language("000"), TAKEN)
     response.screen_message = (text, *response.screen_message)
     return Answer(response, "ok", TAKEN, number)
+
+
+def _tell_unknown(session: Session, response: CheckinResponse) -> None:
+    """Nobody knows whether somebody waits for the item, or where it belongs. So neither CV nor CT
+    says that it may go to the shelf, and only rules about its number choose the bin (B59)."""
+    rules = session.terminal.circulation
+    of_item = tuple(rule for rule in rules.sort_rules if rule.field == "item")
+    response.sort_bin = bin_for(of_item, rules.branch, lambda _: response.item_identifier)
+    response.alert_type = response.destination_location = None

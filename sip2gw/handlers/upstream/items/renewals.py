@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from sip2gw.backend.base import OutcomeUnknownError
 from sip2gw.backend.system import LibrarySystemError
 from sip2gw.handlers.base import Answer, Session
 from sip2gw.handlers.items.circulation import claim_of
@@ -19,7 +20,11 @@ from sip2gw.handlers.upstream.authorisers import (
     has_on_loan,
 )
 from sip2gw.handlers.upstream.behind import is_offered, refuse_unoffered
-from sip2gw.handlers.upstream.items.circulation import claimed, note_refused_claim
+from sip2gw.handlers.upstream.items.circulation import (
+    claimed,
+    listed_if_it_fails,
+    note_refused_claim,
+)
 from sip2gw.handlers.upstream.items.telling import tell
 from sip2gw.handlers.upstream.passing import RefusedHereError, pass_on, refuse_here
 from sip2gw.policy.items.decisions import Materials
@@ -30,14 +35,13 @@ _ALL_KINDS = Materials()
 
 async def renew(session: Session, request: Renew) -> Answer:
     """Answer a 29 with a 30; for somebody else's loan it goes up with their card (B54)."""
-    if not is_offered(session, request):
-        return refuse_unoffered(session, request)
+    claim = claim_of(session, request)
     try:
-        borrower = await _borrower(session, request)
+        async with listed_if_it_fails(session, request, claim):
+            borrower = await _borrower(session, request)
     except RefusedHereError as refused:
-        answer = refuse_here(session, request, refused.reason)
-        await note_refused_claim(session, request, claim_of(session, request), answer)
-        return answer
+        await note_refused_claim(session, request, claim)
+        return refuse_here(session, request, refused.reason)
     if borrower is None:
         return await claimed(session, request, _ALL_KINDS)
     answer = await claimed(session, _for(request, borrower), _ALL_KINDS)
@@ -50,7 +54,7 @@ async def renew(session: Session, request: Renew) -> Answer:
 async def _borrower(session: Session, request: Renew) -> str | None:
     """The authoriser who has the item on loan; None if it is to be tried with the own card."""
     item_id = request.item_identifier
-    if not request.third_party_allowed or not item_id:
+    if not request.third_party_allowed or not item_id or not is_offered(session, request):
         return None
     number, pin = request.patron_identifier, request.patron_password
     async for authoriser in authorisers_of(session, number, pin):
@@ -105,6 +109,10 @@ async def _renew_for(
             theirs = await pass_on(
                 session, replace(request, patron_identifier=authoriser.id, patron_password=None)
             )
+        except OutcomeUnknownError:
+            text = session.services.texts.text(session.language("000"), "unknown_outcome_item")
+            response.screen_message += (text,)
+            return
         except (LibrarySystemError, RefusedHereError):
             return
         assert isinstance(theirs, RenewAllResponse)
