@@ -30,6 +30,7 @@ from sip2gw.policy.money.receipts import (
     Receipt,
     ReceiptUse,
     keyed_by,
+    payer_in,
     receipt_use,
     said_by,
 )
@@ -221,7 +222,7 @@ async def repeats_kept(
     if kept is None or kept[1].card != request.patron_identifier:
         return None
     first, payment = kept
-    content = _content(terminal, request, bill, payment.payer_id)
+    content = _content(terminal, request, bill, payer_in(first.content))
     again = Receipt(content, _transacted(request.transaction_date, terminal.zone), now)
     match receipt_use(first, again, terminal.receipts):
         case ReceiptUse.RETRY:

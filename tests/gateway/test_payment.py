@@ -7,6 +7,8 @@ from contextlib import closing
 import pytest
 from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, debt, fields, running
 
+from sip2gw.model.badges import Deed
+
 FIXED_38 = 21
 
 
@@ -450,6 +452,17 @@ async def test_without_a_readable_date_our_own_clock_tells(gateway, stamp):
     gateway.clock.advance(24 * 3600)
     pay = await gateway.terminal("pay-1")
     assert "not sure" in text_of(await pay.ask(request))[0]
+
+
+async def test_c98_a_retry_after_a_merge_hears_no_certain_no(gateway):
+    """The former card has the lasting patron's PIN now, and the kiosk still sends the other."""
+    pay = await gateway.terminal("pay-1")
+    request = ask_37("1010", "0.50", pin="1010", bk="1")
+    booked = await pay.ask(request)
+    assert accepted(booked)
+    await gateway.store.merge_patrons("1010", "1009", Deed("eva", gateway.clock.now()))
+    assert "not sure" in text_of(await pay.ask(request))[0]
+    assert await pay.ask(request.replace("AD1010", "AD1009")) == booked
 
 
 async def test_c54_after_an_undo_the_retry_still_gets_the_first_answer(gateway):

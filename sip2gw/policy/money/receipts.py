@@ -35,6 +35,11 @@ def said_by(payer_id: str) -> str:
     return f"{payer_id}|"
 
 
+def payer_in(content: str) -> str:
+    """The payer of `said_by`: after a merge the lasting patron, whoever paid."""
+    return content.partition("|")[0]
+
+
 def keyed_by(payer_id: str) -> str:
     """How the key of a payment by this payer begins if it has no receipt number (B46)."""
     return f"tx:{payer_id}|"
