@@ -66,10 +66,11 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
 
     `38Y` leaves only after the booking is durable; the same BK again gives the same 38 (B46).
     """
+    number = request.patron_identifier
     bill = read_bill(session, request)
     if isinstance(bill, PaymentRefusalReason):
+        session.note_pin(number, PinState.ABSENT)
         return refuse(session, request, bill)
-    number = request.patron_identifier
     pin = request.patron_password
     seen, card, state = await session.services.identifier.identify_payer(session, number, pin)
     # A missing PIN (C1) counts as verified if the card's PIN recently was (C64).
