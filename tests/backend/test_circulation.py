@@ -473,6 +473,29 @@ async def test_holds_are_served_set_aside_and_put_back(desk: Library) -> None:
     assert [hold.item_id for hold in patron.holds] == ["I2"]
 
 
+async def test_a_copy_on_its_way_to_a_hold_is_kept_from_an_older_one_for_that_copy(
+    desk: Library,
+) -> None:
+    """Which an import may bring, or a clock that was set back."""
+    waits = {"kind": "hold", "id": "HT", "patron": "P1", "title_id": "T9", "placed": "2026-03-05"}
+    load(desk, {**waits, "pickup_branch": "EAST"})
+    here = replace(RULES, takes_what_is_not_on_loan=True)
+
+    def arriving(rules: CirculationRules) -> Callable[[Facts], Decision]:
+        return lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), rules)
+
+    await desk.circulate(decided_by(order(CHECKIN, "N2", None), arriving(here)))
+    load(desk, {"kind": "hold", "id": "HC", "patron": "P3", "item": "N2", "placed": "2026-03-01"})
+    refused = await desk.circulate(decided_by(order(item="N2"), lending()))
+    assert reason_of(refused) == "on_hold"
+    there = replace(here, branch="EAST")
+    arrived = order(CHECKIN, "N2", None, key="there", terminal="sorter-east")
+    result = await desk.circulate(decided_by(arrived, arriving(there)))
+    assert result.done is not None
+    assert result.done.hold is not None
+    assert (result.done.hold.id, result.done.hold.ready) == ("HT", True)
+
+
 async def test_a_hold_keeps_its_new_day_when_the_return_that_served_it_is_cancelled(
     desk: Library,
 ) -> None:
