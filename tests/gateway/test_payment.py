@@ -467,6 +467,16 @@ async def test_c98_a_retry_after_a_merge_hears_no_certain_no(gateway):
     assert await pay.ask(request.replace("AD1010", "AD1009")) == booked
 
 
+async def test_c98_a_retry_hears_no_certain_no_when_its_debtor_was_forgotten(gateway):
+    pay = await gateway.terminal("pay-2")
+    request = ask_37("1001", "3.00", pin="1001", bk="1", extra="ZD1002|")
+    assert accepted(await pay.ask(request))
+    await gateway.store.forget_patron("1002", str)
+    assert "not sure" in text_of(await pay.ask(request))[0]
+    other = request.replace("BV3.00", "BV2.00")
+    assert "used already" in text_of(await pay.ask(other))[0]
+
+
 async def test_c54_after_an_undo_the_retry_still_gets_the_first_answer(gateway):
     pay = await gateway.terminal("pay-1")
     request = ask_37("1004", "1.00", pin="1004", bk="1")
