@@ -30,6 +30,7 @@ from sip2gw.policy.money.receipts import (
     Receipt,
     ReceiptUse,
     keyed_by,
+    payer_in,
     receipt_use,
     said_by,
 )
@@ -65,10 +66,11 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
 
     `38Y` leaves only after the booking is durable; the same BK again gives the same 38 (B46).
     """
+    number = request.patron_identifier
     bill = read_bill(session, request)
     if isinstance(bill, PaymentRefusalReason):
+        session.note_pin(number, PinState.ABSENT)
         return refuse(session, request, bill)
-    number = request.patron_identifier
     pin = request.patron_password
     seen, card, state = await session.services.identifier.identify_payer(session, number, pin)
     # A missing PIN (C1) counts as verified if the card's PIN recently was (C64).
@@ -221,7 +223,7 @@ async def repeats_kept(
     if kept is None or kept[1].card != request.patron_identifier:
         return None
     first, payment = kept
-    content = _content(terminal, request, bill, payment.payer_id)
+    content = _content(terminal, request, bill, payer_in(first.content))
     again = Receipt(content, _transacted(request.transaction_date, terminal.zone), now)
     match receipt_use(first, again, terminal.receipts):
         case ReceiptUse.RETRY:

@@ -47,8 +47,11 @@ class MembershipFee(Struct, frozen=True):
     until: date
     """The last day of the period."""
     amount: Minor
+    """As it is now: an import may have changed it since."""
     closed: bool = False
     """Whether an end of the membership came after it: it counts for the status no more."""
+    written_off: Minor = 0
+    """What was settled of it without money."""
 
 
 class Member(Opaque, Struct, frozen=True):

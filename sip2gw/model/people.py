@@ -13,6 +13,9 @@ from sip2gw.model.money import Fee, Minor
 from sip2gw.model.upstream import LibraryWord
 from sip2gw.protocol.structs import Opaque, Room
 
+STUB_MARK = "~"
+"""How the id begins that stands in place of a patron who was forgotten (C146)."""
+
 
 class CardState(StrEnum):
     """Whether and how one card can be used (B21, C84)."""

@@ -31,7 +31,8 @@ from sip2gw.policy.items.returns import decide_checkin
 from sip2gw.policy.obstacles import decide_standing
 from sip2gw.policy.reasons import CirculationReason
 
-from .library import NOW, ZONE, load
+from .library import NOW, ZONE, load, pay_fee
+from .library import order as payment
 
 RULES = CirculationRules("kiosk-1", "MAIN", ZONE, describe_overdue_fee="Late by {}".format)
 KEPT = timedelta(hours=24)
@@ -407,6 +408,48 @@ async def test_a_cancelled_return_leaves_no_trace(desk: Library) -> None:
     assert desk.self_check() == []
 
 
+async def pay_fee_of(desk: Library, item: str) -> str:
+    """Pay what P3 owes for `item`, but for a cent; the payment's id."""
+    record = await desk.find_patron("P3")
+    assert record is not None
+    (fee,) = (fee for fee in record.fees if fee.item_id == item)
+    wanted = payment(f"for {fee.id}", fee.owed - 1, payer_id="P3")
+    result = await desk.book_payment(decided_by(wanted, pay_fee(fee.id, fee.owed - 1)))
+    assert result.payment is not None
+    return result.payment.id
+
+
+def surpluses(desk: Library) -> list[tuple[str, int]]:
+    """Whose money is to be given back."""
+    assert desk.self_check() == []
+    return [(one.patron_id, one.amount) for one in desk.surpluses()]
+
+
+async def test_what_was_paid_for_a_cancelled_loan_is_to_be_given_back(desk: Library) -> None:
+    """B58, C103: and after an undo nothing is owed for a loan that never was."""
+    await desk.circulate(decided_by(order(item="N1"), lending(fee_acknowledged=True)))
+    paid = await pay_fee_of(desk, "N1")
+    cancel = order(CHECKIN, "N1", None, key="cancel")
+    assert (await desk.circulate(decided_by(cancel, cancelling(CHECKIN)))).outcome == "done"
+    assert await owed(desk, "P3") == []
+    assert surpluses(desk) == [("P3", 149)]
+    await desk.undo_payment(paid, NOW, ZONE)
+    assert await owed(desk, "P3") == []
+    assert surpluses(desk) == []
+
+
+async def test_one_late_return_is_paid_once_though_it_was_cancelled_and_made_again(
+    desk: Library,
+) -> None:
+    """B58, C44, C103."""
+    await desk.circulate(decided_by(order(CHECKIN, "L1", None), returning()))
+    await pay_fee_of(desk, "L1")
+    await desk.circulate(decided_by(order(item="L1", key="cancel"), cancelling(CHECKOUT)))
+    await desk.circulate(decided_by(order(CHECKIN, "L1", None), returning()))
+    assert await owed(desk, "P3") == [(60, "Late by 3")]
+    assert surpluses(desk) == [("P3", 59)]
+
+
 async def test_holds_are_served_set_aside_and_put_back(desk: Library) -> None:
     lent = await desk.circulate(decided_by(order(patron="P1"), lending()))
     assert lent.outcome == "done"
@@ -428,6 +471,29 @@ async def test_holds_are_served_set_aside_and_put_back(desk: Library) -> None:
     patron = await desk.find_patron("P1")
     assert patron is not None
     assert [hold.item_id for hold in patron.holds] == ["I2"]
+
+
+async def test_a_copy_on_its_way_to_a_hold_is_kept_from_an_older_one_for_that_copy(
+    desk: Library,
+) -> None:
+    """Which an import may bring, or a clock that was set back."""
+    waits = {"kind": "hold", "id": "HT", "patron": "P1", "title_id": "T9", "placed": "2026-03-05"}
+    load(desk, {**waits, "pickup_branch": "EAST"})
+    here = replace(RULES, takes_what_is_not_on_loan=True)
+
+    def arriving(rules: CirculationRules) -> Callable[[Facts], Decision]:
+        return lambda facts: decide_checkin(facts, CirculationRequest(NOW, CHECKIN), rules)
+
+    await desk.circulate(decided_by(order(CHECKIN, "N2", None), arriving(here)))
+    load(desk, {"kind": "hold", "id": "HC", "patron": "P3", "item": "N2", "placed": "2026-03-01"})
+    refused = await desk.circulate(decided_by(order(item="N2"), lending()))
+    assert reason_of(refused) == "on_hold"
+    there = replace(here, branch="EAST")
+    arrived = order(CHECKIN, "N2", None, key="there", terminal="sorter-east")
+    result = await desk.circulate(decided_by(arrived, arriving(there)))
+    assert result.done is not None
+    assert result.done.hold is not None
+    assert (result.done.hold.id, result.done.hold.ready) == ("HT", True)
 
 
 async def test_a_hold_keeps_its_new_day_when_the_return_that_served_it_is_cancelled(

@@ -234,6 +234,41 @@ async def test_what_was_paid_comes_back_when_staff_end_a_membership(members: Lib
     assert await maintained(members, datetime(2026, 10, 2, tzinfo=ZONE)) == []
 
 
+@pytest.mark.parametrize(
+    ("paid", "account", "lowered_to", "credits"),
+    [
+        (0, "", "0.00", []),
+        (0, "", "10.00", [1000]),
+        (2000, "", "5.00", [-250]),
+        (2000, "write_off:cash-1", None, []),
+        (500, "write_off:cash-1", None, [1500]),
+    ],
+    ids=[
+        "waived, nothing paid",
+        "lowered, nothing paid",
+        "paid, then lowered: the rest is a surplus",
+        "written off",
+        "a part written off, the rest owed",
+    ],
+)
+async def test_no_more_comes_back_than_was_paid_in_money(
+    members: Library, paid: int, account: str, lowered_to: str | None, credits: list[int]
+) -> None:
+    await maintained(members)
+    if paid:
+        wanted = order("BK9", paid, payer_id="M1", now=SOON, account=account)
+        await members.book_payment(decided_by(wanted, pay_fee(FEE, paid)))
+    if lowered_to is not None:
+        fee = {"kind": "fee", "id": FEE, "patron": "M1", "created": "2026-04-01", "type": "01"}
+        load(members, {**fee, "amount": lowered_to})
+    patron = next(it for it in MEMBERS if it.get("id") == "M1")
+    load(members, {**patron, "membership_until": "2027-03-31", "status": 9})
+    await maintained(members, datetime(2026, 10, 1, tzinfo=ZONE))
+    record = await members.find_patron("M1")
+    assert record is not None
+    assert [fee.owed for fee in record.fees] == credits
+
+
 async def test_alerts_go_out_once_and_may_come_again_after_the_debt_was_paid(
     members: Library,
 ) -> None:

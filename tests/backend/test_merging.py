@@ -486,3 +486,19 @@ async def test_a_loan_can_still_be_cancelled_and_repeated(doubled: Library) -> N
         ("P1", "title T1", "2027"),
         ("P1", "title T2", "2027"),
     ]
+
+
+async def test_what_others_did_with_copies_of_the_former_names_the_lasting_one(
+    doubled: Library,
+) -> None:
+    """B58: P3 took over off line what D1 had on loan; cancelled, it must be on loan to P1."""
+    before = '{"state":{"loan":{"patron_id":"%s"}},"hold":{"patron_id":"D11"}}'
+    with doubled.own_connection() as connection:
+        connection.execute(
+            "INSERT INTO circulation (item_id, key, terminal, code, patron_id, position, expires,"
+            " outcome, before) VALUES ('I3', 'k', 't', '11', 'P3', 1, 'x', ?, ?)",
+            ('{"patron_id":"P3"}', before % "D1"),
+        )
+    await doubled.merge_patrons("D1", "P1", EVA)
+    (event,) = content(doubled)["circulation"]
+    assert (event[4], event[7], event[8]) == ("P3", '{"patron_id":"P3"}', before % "P1")

@@ -7,6 +7,8 @@ from contextlib import closing
 import pytest
 from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, debt, fields, running
 
+from sip2gw.model.badges import Deed
+
 FIXED_38 = 21
 
 
@@ -247,6 +249,7 @@ async def test_a_pin_verified_on_this_connection_stands_in_for_none_c64_c1(gatew
         ask_63("1001", "1001"),
         ask_63("1001"),
         ask_63("4711"),
+        ask_37("1001", "1.00", currency="USD"),
         ask_63("1004", "0000"),
         f"35{STAMP}AOHUB|AA1004|AC|",
         f"01N{STAMP}AOHUB|AL|AA1004|AC|",
@@ -256,6 +259,7 @@ async def test_a_pin_verified_on_this_connection_stands_in_for_none_c64_c1(gatew
         "another card",
         "another card without PIN",
         "an unknown card",
+        "another card whose money is refused unseen",
         "a wrong PIN",
         "end of session",
         "a card that is blocked",
@@ -450,6 +454,27 @@ async def test_without_a_readable_date_our_own_clock_tells(gateway, stamp):
     gateway.clock.advance(24 * 3600)
     pay = await gateway.terminal("pay-1")
     assert "not sure" in text_of(await pay.ask(request))[0]
+
+
+async def test_c98_a_retry_after_a_merge_hears_no_certain_no(gateway):
+    """The former card has the lasting patron's PIN now, and the kiosk still sends the other."""
+    pay = await gateway.terminal("pay-1")
+    request = ask_37("1010", "0.50", pin="1010", bk="1")
+    booked = await pay.ask(request)
+    assert accepted(booked)
+    await gateway.store.merge_patrons("1010", "1009", Deed("eva", gateway.clock.now()))
+    assert "not sure" in text_of(await pay.ask(request))[0]
+    assert await pay.ask(request.replace("AD1010", "AD1009")) == booked
+
+
+async def test_c98_a_retry_hears_no_certain_no_when_its_debtor_was_forgotten(gateway):
+    pay = await gateway.terminal("pay-2")
+    request = ask_37("1001", "3.00", pin="1001", bk="1", extra="ZD1002|")
+    assert accepted(await pay.ask(request))
+    await gateway.store.forget_patron("1002", str)
+    assert "not sure" in text_of(await pay.ask(request))[0]
+    other = request.replace("BV3.00", "BV2.00")
+    assert "used already" in text_of(await pay.ask(other))[0]
 
 
 async def test_c54_after_an_undo_the_retry_still_gets_the_first_answer(gateway):

@@ -33,6 +33,20 @@ FIRST = receipt("2026-03-10 12:00")
 
 
 @pytest.mark.parametrize(
+    ("again", "use"),
+    [
+        ("1001|300|EUR|00||1002", DOUBTFUL),
+        ("1001|300|EUR|00||", REUSED),
+        ("1001|200|EUR|00||1002", REUSED),
+    ],
+    ids=["perhaps theirs", "nobody named", "another amount"],
+)
+def test_whose_debt_was_paid_nobody_knows_once_they_are_forgotten(again, use):
+    first = receipt("2026-03-10 12:00", content="1001|300|EUR|00||~5f0c")
+    assert receipt_use(first, receipt("2026-03-10 12:00", content=again), KEPT) is use
+
+
+@pytest.mark.parametrize(
     ("first", "again", "together"),
     [
         ("2026-03-10 12:00", "2026-03-10 12:00", True),  # the same message

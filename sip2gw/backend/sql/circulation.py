@@ -380,14 +380,17 @@ def _fee_rows(order: CirculationOrder, fee: NewFee, fee_id: str) -> Iterator[Any
 
 
 def _undo_rows(order: CirculationOrder, event: Event) -> Iterator[Any]:
-    """A cancelled transaction frees its key, and what is still owed on its fee is waived."""
+    """A cancelled transaction frees its key. Its fee is waived, and what was paid of it a surplus:
+    nothing is owed for what never was, neither twice nor after an undo (C103)."""
     yield writes.DROP_EVENT, (order.item_id, event.key)
     fee_id = event.before.fee_id if event.before is not None else None
     if fee_id is not None:
-        waiver = f"{fee_id}-waived"
-        yield writes.LOWER_FEE, (fee_id,)
-        yield writes.WAIVE, (waiver, time_text(order.now), fee_id)
+        waiver, surplus, now = f"{fee_id}-waived", f"{fee_id}-surplus", time_text(order.now)
+        yield writes.WAIVE, (waiver, now, fee_id)
         yield writes.ADD_WAIVER, (waiver, fee_id)
+        yield writes.WAIVE_FEE, (fee_id,)
+        yield writes.OWE_BACK, (surplus, now, fee_id)
+        yield writes.ADD_SURPLUS, (surplus, fee_id)
 
 
 def _next_position(order: CirculationOrder, record: ItemRecord) -> int:

@@ -196,16 +196,26 @@ _NEXT_HOLD = """
            h.expires
     FROM hold h JOIN patron p ON p.id = h.patron_id
     WHERE {queue} AND (h.expires IS NULL OR h.expires > ?)
-    ORDER BY h.ready DESC, h.placed, h.id LIMIT 1"""
-NEXT_HOLD_OF_ITEM = fill(_NEXT_HOLD, queue="h.item_id = ?")
-NEXT_HOLD_OF_TITLE = fill(_NEXT_HOLD, queue="h.title_id = ? AND h.item_id IS NULL")
+    ORDER BY {order} LIMIT 1"""
+_IN_QUEUE = """h.ready DESC, CASE WHEN h.item_id IS NULL OR h.title_id IS NULL THEN 1 ELSE 0 END,
+             h.placed, h.id"""
+"""Who has the copy on the shelf; whom any copy would have served, and this one is on its way to;
+the oldest."""
+NEXT_HOLD_OF_ITEM = fill(_NEXT_HOLD, queue="h.item_id = ?", order=_IN_QUEUE)
+NEXT_HOLD_OF_TITLE = fill(
+    _NEXT_HOLD,
+    queue="h.title_id = ? AND h.item_id IS NULL",
+    order="h.ready DESC, h.placed, h.id",  # as in the index: a bestseller's queue is long
+)
 
-HOLD_QUEUE = """
+HOLD_QUEUE = fill(
+    """
     SELECT h.id FROM hold h
     WHERE (h.item_id = ? OR (h.title_id = ? AND h.item_id IS NULL))
       AND (h.expires IS NULL OR h.expires > ?)
-    ORDER BY h.ready DESC, CASE WHEN h.item_id IS NULL OR h.title_id IS NULL THEN 1 ELSE 0 END,
-             h.placed, h.id"""
+    ORDER BY {order}""",
+    order=_IN_QUEUE,
+)
 COPY_OF_TITLE = "SELECT id FROM item WHERE title_id = ? ORDER BY for_loan DESC, id LIMIT 1"
 
 _EVENT = """

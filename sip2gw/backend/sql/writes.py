@@ -85,33 +85,46 @@ ADD_ENTRY = Write(
     """INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id)
     VALUES (?, ?, ?, ?, ?, ?)""",
 )
-LOWER_FEE = Write(
-    "lower_fee",
-    ("fee_id",),
-    """UPDATE fee SET amount = amount - (SELECT COALESCE(SUM(e.amount), 0)
-                                      FROM ledger_entry e WHERE e.fee_id = fee.id)
-    WHERE id = ?""",
-)
 WAIVE = Write(
     "waive",
     names("id time fee_id"),
     """INSERT INTO ledger_transaction (id, time, kind)
-    SELECT ?, ?, 'adjustment' WHERE
-        (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e WHERE e.fee_id = ?) <> 0""",
+    SELECT ?, ?, 'adjustment' FROM fee f WHERE f.id = ? AND f.amount <> 0""",
 )
 ADD_WAIVER = Write(
     "add_waiver",
     names("transaction_id fee_id"),
     """INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id)
     SELECT t.id, n.place, CASE WHEN n.place = 0 THEN 'fee:' || f.id ELSE 'opening' END,
-           CASE WHEN n.place = 0 THEN -f.owed ELSE f.owed END,
+           CASE WHEN n.place = 0 THEN -f.amount ELSE f.amount END,
+           CASE WHEN n.place = 0 THEN f.id END, f.patron_id
+    FROM ledger_transaction t
+    JOIN (SELECT 0 AS place UNION ALL SELECT 1) n ON t.id = ?
+    JOIN fee f ON f.id = ?""",
+)
+WAIVE_FEE = Write("waive_fee", ("fee_id",), "UPDATE fee SET amount = 0 WHERE id = ?")
+OWE_BACK = Write(
+    "owe_back",
+    names("id time fee_id"),
+    """INSERT INTO ledger_transaction (id, time, kind)
+    SELECT ?, ?, 'surplus' WHERE
+        (SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entry e WHERE e.fee_id = ?) < 0""",
+)
+"""Of a waived fee nothing but what was paid is left, below zero: it is a surplus (C103)."""
+ADD_SURPLUS = Write(
+    "add_surplus",
+    names("transaction_id fee_id"),
+    """INSERT INTO ledger_entry (transaction_id, position, account, amount, fee_id, debtor_id)
+    SELECT t.id, n.place,
+           CASE WHEN n.place = 0 THEN 'fee:' || f.id ELSE 'surplus:' || f.patron_id END,
+           CASE WHEN n.place = 0 THEN f.paid ELSE -f.paid END,
            CASE WHEN n.place = 0 THEN f.id END, f.patron_id
     FROM ledger_transaction t
     JOIN (SELECT 0 AS place UNION ALL SELECT 1) n ON t.id = ?
     JOIN (SELECT g.id AS id, g.patron_id AS patron_id,
-                 (SELECT CAST(SUM(e.amount) AS BIGINT) FROM ledger_entry e
-                  WHERE e.fee_id = g.id) AS owed
-          FROM fee g WHERE g.id = ?) f ON f.owed <> 0""",
+                 (SELECT CAST(-SUM(e.amount) AS BIGINT) FROM ledger_entry e
+                  WHERE e.fee_id = g.id) AS paid
+          FROM fee g WHERE g.id = ?) f ON f.paid > 0""",
 )
 PUT_EVENT = Write(
     "put_event",
@@ -147,9 +160,11 @@ WRITES = (
     ADD_FEE,
     OPEN_FEE,
     ADD_ENTRY,
-    LOWER_FEE,
     WAIVE,
     ADD_WAIVER,
+    WAIVE_FEE,
+    OWE_BACK,
+    ADD_SURPLUS,
     DROP_EVENT,
     PUT_EVENT,
     ADD_REVIEW,

@@ -30,6 +30,7 @@ from sip2gw.backend.sql.stubs import IDS_OF, LIVING, SAME_PERSON
 from sip2gw.backend.sql.values import time_text
 from sip2gw.backend.staff.people import holder
 from sip2gw.model import Minor
+from sip2gw.model.people import STUB_MARK
 from sip2gw.policy.members.privacy import (
     Lookout,
     Ties,
@@ -52,7 +53,6 @@ _TAKE_TURN = """
     ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE setting.value < ?"""
 _END_TURN = "UPDATE setting SET value = '' WHERE name = 'forgetting_until' AND value = ?"
 
-STUB_MARK = "~"
 _STUB_BYTES = 8
 
 TABLES = (*(known.table for known in PERSONAL), PATRON.table)

@@ -159,7 +159,8 @@ class Effect(Struct, frozen=True):
     """A hold that had been dropped."""
     fee: NewFee | None = None
     undoes: Event | None = None
-    """The transaction that is cancelled; its fee, if any, is waived."""
+    """The transaction that is cancelled; its fee, if any, is waived, and what was paid of it is a
+    surplus (C103)."""
     overridden: tuple[CirculationReason, ...] = ()
     """What would have been refused had it not happened already (B57)."""
 

@@ -125,12 +125,12 @@ def is_invoiced(terms: Definition) -> bool:
 def refund_of(fee: MembershipFee, owed: Minor, end: date) -> Minor:
     """What is given back of `fee` when the membership ends before the day `end`.
 
-    The share of the whole months that are left, and at most what was paid.
+    The share of the whole months that are left, and at most what was paid in money.
     """
     after = fee.until + _DAY
     left = _whole_months(end, after)
     share = fee.amount * left // max(_whole_months(fee.since, after), 1)
-    return max(min(share, fee.amount - owed), 0)
+    return max(min(share, fee.amount - fee.written_off - owed), 0)
 
 
 def _whole_months(start: date, end: date) -> int:

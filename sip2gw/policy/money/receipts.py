@@ -12,6 +12,8 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
+from sip2gw.model.people import STUB_MARK
+
 RETRY_WITHIN = timedelta(hours=1)
 """A retry may cross midnight; so much apart it is one at any hour."""
 
@@ -24,8 +26,8 @@ class ReceiptUse(Enum):
     REUSED = auto()
     """Another payment, too soon after the first: refused (C4)."""
     DOUBTFUL = auto()
-    """A late retry or the next day's number for the same thing, nobody can say: refused, and a
-    person looks at it."""
+    """A late retry or the next day's number for the same thing, or perhaps for somebody who was
+    forgotten since, nobody can say: refused, and a person looks at it."""
     NEW = auto()
     """Another payment, to be booked; the number is the new one's from then on."""
 
@@ -33,6 +35,11 @@ class ReceiptUse(Enum):
 def said_by(payer_id: str) -> str:
     """How the content of a payment by this payer begins (C4); no id contains `|`."""
     return f"{payer_id}|"
+
+
+def payer_in(content: str) -> str:
+    """The payer of `said_by`: after a merge the lasting patron, whoever paid."""
+    return content.partition("|")[0]
 
 
 def keyed_by(payer_id: str) -> str:
@@ -64,11 +71,22 @@ class ReceiptRules(Struct, frozen=True):
 def receipt_use(first: Receipt, again: Receipt, rules: ReceiptRules) -> ReceiptUse:
     """What `again` is, if `first` already has its receipt number (C105)."""
     same_content = first.content == again.content
+    may_be_same = same_content or _names_somebody_forgotten(first.content, again.content)
     if _belong_together(first, again, rules.zone):
-        return ReceiptUse.RETRY if same_content else ReceiptUse.REUSED
-    if same_content and not rules.starts_anew:
+        if same_content:
+            return ReceiptUse.RETRY
+        return ReceiptUse.DOUBTFUL if may_be_same else ReceiptUse.REUSED
+    if may_be_same and not rules.starts_anew:
         return ReceiptUse.DOUBTFUL
     return ReceiptUse.NEW
+
+
+def _names_somebody_forgotten(first: str, again: str) -> bool:
+    """Whether all but the debtor is the same, and the first one's was forgotten since: the money is
+    booked, so no certain no may be said (C98, C146)."""
+    said, _, debtor = first.rpartition("|")
+    repeated, _, named = again.rpartition("|")
+    return debtor.startswith(STUB_MARK) and bool(named) and repeated == said
 
 
 def _belong_together(first: Receipt, again: Receipt, zone: tzinfo) -> bool:

@@ -21,7 +21,7 @@ from sip2gw.backend.sql import queries, writes
 from sip2gw.backend.sql.members import badges, memberships, outbox
 from sip2gw.backend.sql.records import fee_of
 from sip2gw.backend.sql.values import date_text, date_value, time_text
-from sip2gw.model import Fee
+from sip2gw.model import Fee, Minor
 from sip2gw.model.maintenance import (
     Maintained,
     Member,
@@ -47,8 +47,13 @@ _MEMBERS = """
     FROM patron p WHERE p.id > ? AND p.id <= ? AND p.membership_code IS NOT NULL ORDER BY p.id"""
 _FEES = queries.FEES.replace("f.patron_id = ?", "f.patron_id > ? AND f.patron_id <= ?")
 _MEMBERSHIP_FEES = """
-    SELECT patron_id, fee_id, since, until, amount, closed FROM membership_fee
-    WHERE patron_id > ? AND patron_id <= ? ORDER BY patron_id, since"""
+    SELECT m.patron_id, m.fee_id, m.since, m.until, COALESCE(f.amount, m.amount), m.closed,
+           (SELECT CAST(COALESCE(-SUM(e.amount), 0) AS BIGINT) FROM ledger_entry e
+            WHERE e.fee_id = m.fee_id
+              AND EXISTS (SELECT 1 FROM ledger_entry x WHERE x.transaction_id = e.transaction_id
+                          AND x.account LIKE 'write_off:%'))
+    FROM membership_fee m LEFT JOIN fee f ON f.id = m.fee_id
+    WHERE m.patron_id > ? AND m.patron_id <= ? ORDER BY m.patron_id, m.since"""
 _GIVEN = """
     SELECT patron_id, kind, cause, day FROM notice_given
     WHERE patron_id > ? AND patron_id <= ?"""
@@ -59,8 +64,9 @@ _SET_MEMBER = """
                       status_fee = ? WHERE id = ?"""
 _ADD_MEMBERSHIP_FEE = """
     INSERT INTO membership_fee (patron_id, since, until, fee_id, amount, closed)
-    VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (patron_id, since) DO UPDATE SET closed = excluded.closed"""
+    VALUES (?, ?, ?, ?, ?, ?)"""
+_CLOSE_MEMBERSHIP_FEE = """
+    UPDATE membership_fee SET closed = 1 WHERE patron_id = ? AND fee_id = ?"""
 _GIVE = """
     INSERT INTO notice_given (patron_id, kind, cause, day) VALUES (?, ?, ?, ?)
     ON CONFLICT (patron_id, kind, cause) DO NOTHING"""
@@ -178,11 +184,8 @@ def _members(
     for fee in map(fee_of, connection.execute(_FEES, span)):
         fees[fee.patron_id].append(fee)
     ours: defaultdict[str, list[MembershipFee]] = defaultdict(list)
-    for patron_id, fee_id, since, until, amount, closed in connection.execute(
-        _MEMBERSHIP_FEES, span
-    ):
-        days = date.fromisoformat(since), date.fromisoformat(until)
-        ours[patron_id].append(MembershipFee(fee_id, *days, amount, bool(closed)))
+    for patron_id, *row in connection.execute(_MEMBERSHIP_FEES, span):
+        ours[patron_id].append(_membership_fee(*row))
     known_since = connection.execute(_ACTIVITY_SINCE).fetchone() or (None,)
     return [
         Member(
@@ -204,6 +207,13 @@ def _members(
     ]
 
 
+def _membership_fee(
+    number: str, since: str, until: str, amount: Minor, closed: int, written_off: Minor
+) -> MembershipFee:
+    days = date.fromisoformat(since), date.fromisoformat(until)
+    return MembershipFee(number, *days, amount, bool(closed), written_off)
+
+
 # Writing ----------------------------------------------------------------------------------------
 
 
@@ -211,14 +221,7 @@ def _write(connection: Connection, occasion: Occasion, done: Iterable[Maintained
     done = list(done)
     connection.executemany(_SET_MEMBER, [_row_of(one.after) for one in done if _is_changed(one)])
     _add_fees(connection, occasion, done)
-    connection.executemany(
-        _ADD_MEMBERSHIP_FEE,
-        [
-            (one.after.id, str(fee.since), str(fee.until), fee.id, fee.amount, int(fee.closed))
-            for one in done
-            for fee in set(one.after.membership_fees).difference(one.before.membership_fees)
-        ],
-    )
+    _note_membership_fees(connection, done)
     connection.executemany(
         _FORGET_LIMIT_ALERT, [(one.after.id,) for one in done if one.forgets_limit_alert]
     )
@@ -229,6 +232,22 @@ def _write(connection: Connection, occasion: Occasion, done: Iterable[Maintained
     )
     notices = (Notice(it.notice or "", it.patron_id, it.cause, it.values) for it in steps)
     outbox.put(connection, notices, occasion.now)
+
+
+def _note_membership_fees(connection: Connection, done: Iterable[Maintained]) -> None:
+    """Those that are new, with the amount they began with, and those that are closed now."""
+    new, closed = [], []
+    for one in done:
+        before = {fee.id: fee for fee in one.before.membership_fees}
+        for fee in one.after.membership_fees:
+            known = before.get(fee.id)
+            if known is None:
+                days = str(fee.since), str(fee.until)
+                new.append((one.after.id, *days, fee.id, fee.amount, int(fee.closed)))
+            elif fee.closed and not known.closed:
+                closed.append((one.after.id, fee.id))
+    connection.executemany(_ADD_MEMBERSHIP_FEE, new)
+    connection.executemany(_CLOSE_MEMBERSHIP_FEE, closed)
 
 
 def _is_changed(one: Maintained) -> bool:

@@ -38,8 +38,9 @@ _MOVED = (
 _MOVE_REVIEWS = "UPDATE review SET patron = ? WHERE patron = ? AND state = 'open'"
 _RETELL = """
     UPDATE circulation SET outcome = REPLACE(outcome, ?, ?), before = REPLACE(before, ?, ?)
-    WHERE patron_id = ?"""
-"""A transaction that is repeated or cancelled tomorrow names the lasting patron, too (B58, C97)."""
+    WHERE REPLACE(outcome || before, ?, '') <> outcome || before"""
+"""A transaction that is repeated or cancelled tomorrow names the lasting patron, too, whoever made
+it: somebody may have taken over what the former had on loan (B58, C97)."""
 _OF_FORMER = """
     payer_id IN (SELECT p.id FROM patron p WHERE p.id = ? OR p.merged_into = ?)
     AND status <> 'unknown'"""
@@ -148,7 +149,7 @@ def move_all(connection: Connection, former: str, lasting: str) -> None:
     before, after = (
         f'"patron_id":{msgspec.json.encode(one).decode()}' for one in (former, lasting)
     )
-    connection.execute(_RETELL, (before, after, before, after, former))
+    connection.execute(_RETELL, (before, after, before, after, before))
     _know_retries(connection, former, lasting)
     for table, column in _MOVED:
         connection.execute(fill(_MOVE, table=table, column=column), (lasting, former))

@@ -39,9 +39,10 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
     if not is_offered(session, request):
         return refuse_unoffered(session, request)
     bill = read_bill(session, request)
-    if isinstance(bill, PaymentRefusalReason):
-        return refuse(session, request, bill)
     number, pin = request.patron_identifier, request.patron_password
+    if isinstance(bill, PaymentRefusalReason):
+        session.note_pin(number, PinState.ABSENT)
+        return refuse(session, request, bill)
     verified = not pin and session.is_verified(number)
     identifier, asked = session.services.identifier, session.services.clock.instant()
     try:
