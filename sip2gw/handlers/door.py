@@ -134,7 +134,10 @@ def _tell_decision(
 async def _let_out(session: Session, request: _DoorRequest) -> Answer:
     """Nobody is ever kept inside: granted for anybody, recorded (C67, C92)."""
     number = request.patron_identifier
-    record = await session.services.backend.find_by_card(number) if number else None
+    if session.terminal.upstream is None:
+        record, _ = await session.services.identifier.find(session, number)
+    else:  # a library system is not asked for it
+        record = await session.services.backend.find_by_card(number) if number else None
     if record is not None and session.terminal.counts_inside:
         await session.services.backend.leave_branch(session.terminal.branch or "", record.id)
     return _let_anybody_out(session, number, record, response_to(request), "normal")

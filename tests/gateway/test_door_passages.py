@@ -6,7 +6,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, person, running
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, load, person, running
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.foundation.hashing import hash_pin
@@ -437,6 +437,54 @@ async def test_an_emergency_knows_what_was_seen_since_at_any_terminal_c110(tmp_p
         await kiosk.ask(ask_23("1001B", pin))
         with store_away(gateway):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(expected)
+
+
+WITHOUT_PIN = """[profiles.cloakroom]
+kind = "door"
+door = { require_pin = false }
+[terminals.cloakroom]
+profile = "cloakroom"
+branch = "MAIN"
+password = "pw"
+"""
+
+
+@pytest.mark.parametrize("seen_at", ["door-out", "cloakroom"])
+async def test_an_emergency_knows_what_doors_without_pin_have_seen_since_c110(tmp_path, seen_at):
+    async with running(tmp_path, config=door(emergency="true") + WITHOUT_PIN) as gateway:
+        entrance, other = await gateway.terminal("door-1"), await gateway.terminal(seen_at)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await gateway.store.set_block("1001", STAFF_BLOCK)
+        await other.ask(ask_23("1001B"))
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+
+
+OTHER_CARD = {"number": "77"}
+BEFORE = [person("2001", "First", cards=[OTHER_CARD]), person("2002", "Second")]
+SINCE = {
+    "nobody's": [person("2001", "First", cards=[])],
+    "somebody else's": [
+        person("2001", "First", cards=[]),
+        person("2002", "Second", cards=[OTHER_CARD]),
+    ],
+}
+
+
+@pytest.mark.parametrize("seen_at", ["door-1", "kiosk-1", "door-out", "cloakroom"])
+@pytest.mark.parametrize("since", SINCE)
+async def test_an_emergency_admits_nobody_with_a_card_that_they_have_no_more_b40(
+    tmp_path, since, seen_at
+):
+    config = door(emergency="true") + WITHOUT_PIN
+    async with running(tmp_path, config=config, records=[*LIBRARY, *BEFORE]) as gateway:
+        entrance = await gateway.terminal("door-1")
+        other = entrance if seen_at == "door-1" else await gateway.terminal(seen_at)
+        assert (await entrance.ask(ask_23("77", "2001"))).startswith(ADMITTED)
+        load(gateway.store, SINCE[since])
+        await other.ask(ask_23("77", "2002"))
+        with store_away(gateway):
+            assert not (await entrance.ask(ask_23("77", "2001"))).startswith(ADMITTED)
 
 
 async def test_an_emergency_knows_what_a_payment_has_seen_since_c110(tmp_path):
