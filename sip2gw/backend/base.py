@@ -275,7 +275,9 @@ class EntryOrder(Discreet, Struct, frozen=True):
     stay_ends: datetime
     """When the stay ends by itself."""
     same_since: datetime
-    """An entry by the same `passage` after this moment is this same one."""
+    """An entry by the same `passage` after this moment and before `same_until` is this same one."""
+    same_until: datetime
+    """Later than `now`, for the clock that told of the first reading may have been ahead."""
     capacity: int
     """People inside at most; 0 is no limit."""
     refuse_inside: bool
@@ -695,7 +697,7 @@ class Backend(Protocol):
         """Note that the patron is inside, unless `policy.access.has_room` says no.
 
         Looking and noting are one step for all gateways: if two ask for the last place, one gets
-        it. Asking twice for the same passage counts once.
+        it. Asking twice for the same passage counts once, and the time of the first counts.
 
         Returns:
             Who was inside before.

@@ -7,6 +7,8 @@ from datetime import datetime
 from inspect import isfunction
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownSending
 from sip2gw.backend.base import (
     Backend,
@@ -62,8 +64,8 @@ class Unrecorded(PassingOn):
         """Asking is no activity."""
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
-        """Say who is inside."""
-        self.presence_seen = await self._inner.presence(order)
+        """Say who is inside. What is explained would be a row, a second reading would be none."""
+        self.presence_seen = replace(await self._inner.presence(order), again=False)
         return self.presence_seen
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:

@@ -13,6 +13,7 @@ from sip2gw.model import (
     AccessRow,
     CardState,
     PatronRecord,
+    Presence,
 )
 from sip2gw.policy.access import (
     CHECK_NAMES,
@@ -78,7 +79,7 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
     if manner.mode == "decision":
         return _tell_decision(session, presented, response_to(request), facts, decision, mode)
     answer = await patron.tell_status(session, request, presented)
-    return tell_facts(session, presented, decision, answer)
+    return tell_facts(session, presented, facts, decision, answer)
 
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
@@ -96,7 +97,7 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     if manner.mode == "decision":
         return _tell_decision(session, presented, response_to(request), facts, decision, mode)
     answer = await information.tell_information(session, request, presented)
-    return tell_facts(session, presented, decision, answer)
+    return tell_facts(session, presented, facts, decision, answer)
 
 
 async def identify(session: Session, request: _DoorRequest) -> PresentedCard:
@@ -124,7 +125,7 @@ def _tell_decision(
 ) -> Answer:
     if session.terminal.door.emergency_max_age is not None and mode == "normal":
         _prepare_for_emergency(session, presented, decision)
-    _record(session, presented.number, decision, presented.record, mode)
+    _record(session, presented.number, decision, presented.record, mode, facts.presence)
     _answer_decision(session, response, presented, decision, facts)
     return Answer(
         response, "ok" if decision.granted else "refused", decision.reason, presented.number
@@ -271,23 +272,35 @@ def _answer_decision(
 
 
 def tell_facts(
-    session: Session, presented: PresentedCard, decision: AccessDecision, answer: Answer
+    session: Session,
+    presented: PresentedCard,
+    facts: DoorFacts,
+    decision: AccessDecision,
+    answer: Answer,
 ) -> Answer:
     """Mode `facts`: the plain answer goes out; what we would have decided is recorded (B33)."""
-    _record(session, presented.number, decision, presented.record, "facts")
+    _record(session, presented.number, decision, presented.record, "facts", facts.presence)
     answer.reason = decision.reason
     return answer
 
 
-def _begins_passage(session: Session, card: str, record: PatronRecord | None) -> bool:
+def _begins_passage(
+    session: Session, card: str, record: PatronRecord | None, presence: Presence | None
+) -> bool:
     """Note a passage; False when it is part of an earlier one (B41).
 
+    Where people are counted the store has said which it is, for another gateway may have seen the
+    earlier reading, or the patron go out since; else the memory of this one says it.
     It ends the holder's passages at the doors that lead the other way: somebody who has gone out
     and comes back is not a card that was read twice.
     """
     terminal, services = session.terminal, session.services
     window_s = terminal.door_manner.passage_window_s
     now_s = services.clock.monotonic()
+    if presence is not None:
+        if presence.again:
+            return False
+        services.passages.end(terminal.name, card)
     if window_s and not services.passages.begins(terminal.name, card, now_s, window_s):
         return False
     if terminal.way_back:
@@ -303,11 +316,12 @@ def _record(
     decision: AccessDecision,
     record: PatronRecord | None,
     mode: str,
+    presence: Presence | None = None,
 ) -> None:
     """One row and one count per passage and per refusal (B41, B42, C65, C93); never waited for."""
     terminal, services = session.terminal, session.services
     outcome = "granted" if decision.granted else "refused"
-    if decision.granted and not _begins_passage(session, card, record):
+    if decision.granted and not _begins_passage(session, card, record, presence):
         return
     branch = terminal.branch or ""
     services.metrics.access_decisions[branch, outcome, decision.reason, mode] += 1

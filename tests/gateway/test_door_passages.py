@@ -201,6 +201,30 @@ async def test_who_is_inside_outlives_a_restart(tmp_path):
         assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
+async def test_who_went_out_at_another_gateway_and_comes_back_at_once_is_counted(tmp_path):
+    """The memory of passages is each gateway's own; who is inside is not (C10)."""
+    async with running(tmp_path, config=door(capacity=1)) as gateway:
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await gateway.store.leave_branch("MAIN", "1001")  # the exit is at another gateway
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
+        assert await reasons(gateway) == ["granted", "granted", "full"]
+
+
+@pytest.mark.parametrize("setting", ["refuse_inside", "capacity"])
+async def test_b41_where_people_are_counted_two_readings_at_two_gateways_are_one_passage(
+    tmp_path, setting
+):
+    """The second gateway begins where the first one stops."""
+    config = door(**{setting: {"refuse_inside": "true", "capacity": 1}[setting]})
+    for _ in range(2):
+        async with running(tmp_path, config=config) as gateway:
+            entrance = await gateway.terminal("door-1")
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+            assert await reasons(gateway) == ["granted"]
+
+
 async def test_explaining_who_is_inside_lets_nobody_in(tmp_path):
     """B70."""
     async with running(tmp_path, config=door(capacity=1, refuse_inside="true")) as gateway:
@@ -215,6 +239,16 @@ async def test_explaining_who_is_inside_lets_nobody_in(tmp_path):
             assert details["inside"].startswith("not inside")
         await (await gateway.terminal("door-1")).ask(ask_23("1005", "1005"))
         assert (await explain(site, gateway.store, view, "1001", at=now)).reason == "full"
+
+
+async def test_what_is_explained_right_after_a_passage_is_granted_too(tmp_path):
+    """B70: somebody at the desk looks while the door still stands open."""
+    async with running(tmp_path, config=door(capacity=1, refuse_inside="true")) as gateway:
+        await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))
+        site = build_site(gateway.app.config, gateway.store.capabilities)
+        view = site.by_name["door-1"].view
+        now = gateway.clock.now(view.zone)
+        assert (await explain(site, gateway.store, view, "1001", at=now)).reason == "granted"
 
 
 # The lists in the store (C10, C11, C62)

@@ -127,7 +127,7 @@ _LAST_CHANGES = numbered(calendar.LAST_CHANGES)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
 _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _JOURNALLED = numbered(journal.ABOUT_ITEM)
-_ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
+_ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _PENDING = numbered(exports.PENDING)
 _LEAVE = numbered(queries.LEAVE)
@@ -397,6 +397,7 @@ class PostgresStore(Library):
             time_text(order.now),
             time_text(order.stay_ends),
             time_text(order.same_since),
+            time_text(order.same_until),
             order.capacity,
             order.refuse_inside,
         )

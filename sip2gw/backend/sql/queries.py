@@ -600,7 +600,8 @@ CLOSE_REVIEW = """
 
 PRESENCE = """
     SELECT COUNT(CASE WHEN patron_id <> ? THEN 1 END),
-           COUNT(CASE WHEN patron_id = ? AND NOT (passage = ? AND since > ?) THEN 1 END)
+           COUNT(CASE WHEN patron_id = ? THEN 1 END),
+           COUNT(CASE WHEN patron_id = ? AND passage = ? AND since > ? AND since < ? THEN 1 END)
     FROM presence WHERE branch = ? AND ends > ?"""
 ENTER = """
     INSERT INTO presence (branch, patron_id, passage, since, ends) VALUES (?, ?, ?, ?, ?)

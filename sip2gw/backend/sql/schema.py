@@ -111,6 +111,7 @@ MIGRATIONS = (
     Migration(35, "what goes up for a debtor, found by them alone", money.SHARES_OF_DEBTOR),
     Migration(36, "which numbers with wrong PINs are one patron's", members.GUESSES_TOGETHER),
     Migration(37, "from whom a receipt number was taken over", money.NUMBERS_TAKEN_OVER),
+    Migration(38, "a second reading of a card at a door changes nothing of the first", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number
