@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from msgspec.structs import replace
+
 from sip2gw.backend.base import EntryOrder
 from sip2gw.handlers import patron
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.handlers.snapshot_cache import derived, shared
-from sip2gw.model import Card, PatronRecord
+from sip2gw.model import Card, PatronRecord, Presence
 from sip2gw.policy.access import (
     AccessDecision,
     AssessedHolder,
@@ -98,11 +100,35 @@ async def decide_entry(
     if not decision.granted:
         return facts, decision
     if terminal.counts_inside:
-        facts.presence = await session.services.backend.enter_branch(_entry_order(session, facts))
+        facts.presence = await _enter(session, facts)
         decision = decide_access(facts, terminal.door)
     if terminal.door.companions and decision.granted and not _is_read_again(session, facts):
         _lead_children(session, facts)
     return facts, decision
+
+
+async def _enter(session: Session, facts: DoorFacts) -> Presence:
+    """Note that the patron is inside, if there is room; returns who was inside before.
+
+    If nobody heard the end of it, because the store failed or the terminal hung up, the entry may
+    have been noted, though nobody was let in. The next reading of the card at this door takes it
+    back, and is neither refused for it nor taken for its second reading.
+    """
+    backend, passages = session.services.backend, session.services.passages
+    order = _entry_order(session, facts)
+    doubted = passages.doubted_since(order.passage)
+    try:
+        presence = await backend.enter_branch(order)
+        if doubted is not None and (presence.inside or presence.again):
+            since_then = replace(order, same_since=doubted - timedelta(milliseconds=1))
+            if (await backend.presence(since_then)).again:
+                await backend.leave_by_passage(order.branch, order.passage)
+                presence = await backend.enter_branch(order)
+    except BaseException:
+        passages.doubt(order.passage, facts.now)
+        raise
+    passages.settle(order.passage)
+    return presence
 
 
 def _decide_with_head(session: Session, facts: DoorFacts, card: str) -> AccessDecision | None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, load, person, running
+from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, load, person, running, settled
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.foundation.hashing import hash_pin
@@ -223,6 +223,57 @@ async def test_b41_where_people_are_counted_two_readings_at_two_gateways_are_one
             entrance = await gateway.terminal("door-1")
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
             assert await reasons(gateway) == ["granted"]
+
+
+@contextmanager
+def entries_unheard_of(gateway, error):
+    """The store notes entries; then it fails, or with `error` None the answer is never over."""
+    backend = gateway.app.gateway.backend
+    enter, noted = backend.enter_branch, asyncio.Event()
+
+    async def note(order):
+        await enter(order)
+        noted.set()
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    with patch.object(backend, "enter_branch", side_effect=note):
+        yield noted
+
+
+@pytest.mark.parametrize("later_s", [2, 60], ids=["within the window", "later"])
+@pytest.mark.parametrize("error", [UnavailableError("away"), None], ids=["store away", "hung up"])
+async def test_who_was_not_let_in_is_not_refused_as_already_inside(tmp_path, error, later_s):
+    """The entry was noted, but the door has not opened; from the next reading on all is usual."""
+    async with running(tmp_path, config=door(refuse_inside="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        with entries_unheard_of(gateway, error) as noted:
+            await entrance.send(ask_23("1001", "1001"))
+            await noted.wait()
+            if error is not None:
+                assert (await entrance.read()).startswith("24YYYY")
+            entrance.close()
+            await settled(lambda: not gateway.app.server.lines_of("door-1"))
+        gateway.clock.advance(later_s)
+        entrance = await gateway.terminal("door-1")
+        for _ in range(2):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        gateway.clock.advance(6)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        rows = [reason for reason in await reasons(gateway) if reason != "system"]
+        assert rows == ["granted", "already_inside"]
+
+
+async def test_a_second_reading_that_hung_up_lets_nobody_in_again(tmp_path):
+    async with running(tmp_path, config=door(refuse_inside="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        gateway.clock.advance(2)
+        with entries_unheard_of(gateway, UnavailableError("away")):
+            await entrance.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(60)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
 async def test_explaining_who_is_inside_lets_nobody_in(tmp_path):
