@@ -712,6 +712,10 @@ class Backend(Protocol):
         """The patron has gone out; ignored if they were not inside."""
         ...
 
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""
+        ...
+
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Whoever came in by that `EntryOrder.passage` has gone out; ignored if nobody did."""
         ...

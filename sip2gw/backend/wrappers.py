@@ -74,6 +74,9 @@ class Unrecorded(PassingOn):
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Nobody goes out."""
 
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """Nobody stays longer."""
+
     async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """Say what would be done."""
         self.result = await self._inner.would_circulate(order)
@@ -202,6 +205,10 @@ class Timed(PassingOn):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """See `Backend.leave_branch`."""
         await self._timed("leave_branch", self._inner.leave_branch(branch, patron_id))
+
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """See `Backend.move_stays`."""
+        await self._timed("move_stays", self._inner.move_stays(branch, since, ends))
 
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """See `Backend.leave_by_passage`."""

@@ -725,6 +725,17 @@ class BackendContract:
         await backend.enter_branch(entry("P1", 60, refuse_inside=True))
         assert await backend.enter_branch(entry("P1", 5, refuse_inside=True)) == Presence(0, True)
 
+    async def test_stays_end_later_where_the_hours_are_longer(self, backend: Backend) -> None:
+        """C139: those that have ended by then have ended."""
+        await backend.enter_branch(entry("P1", stay_ends=NOW + timedelta(hours=1)))
+        await backend.enter_branch(entry("P2"))
+        await backend.enter_branch(entry("P3", branch="EAST"))
+        longer = NOW + timedelta(hours=5)
+        await backend.move_stays("MAIN", NOW + timedelta(hours=1), longer)
+        assert await backend.presence(entry("P9", 299)) == Presence(1, False)
+        assert await backend.presence(entry("P9", 300)) == Presence(0, False)
+        assert await backend.presence(entry("P9", 240, branch="EAST")) == Presence(0, False)
+
     async def test_a_stay_ends_by_itself(self, backend: Backend) -> None:
         await backend.enter_branch(entry("P1"))
         assert await backend.presence(entry("P1", 239)) == Presence(0, True)

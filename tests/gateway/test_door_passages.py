@@ -6,19 +6,34 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, load, person, running, settled
+from harness import (
+    CONFIG,
+    LIBRARY,
+    NOON,
+    STAMP,
+    ask_23,
+    ask_37,
+    ask_63,
+    load,
+    person,
+    running,
+    settled,
+)
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.foundation.hashing import hash_pin
 from sip2gw.model import (
     Block,
     BlockType,
+    CalendarChange,
     DoorEntry,
     PatronRecord,
 )
 from sip2gw.serving.explaining.answer import explain
 from sip2gw.serving.site import build_site
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Admissions, Passages
+from sip2gw.staff.entrance.calendar import change_hours
+from sip2gw.staff.entrance.doors import stays_between
 
 ADMITTED, REFUSED = "24    ", "24Y   "
 STAFF_BLOCK = Block(BlockType.GENERAL, "", None, "staff")
@@ -182,6 +197,75 @@ async def test_a_stay_ends_at_midnight_where_nothing_closes(tmp_path):
         assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
         gateway.clock.advance(1)
         assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+
+
+UNTIL_ONE = ('to = "24:00"', 'to = "13:00"')
+UNTIL_THREE = ('to = "13:00"', 'to = "15:00"')
+
+
+@pytest.mark.parametrize("how", ["a reload", "staff", "a restart"])
+async def test_who_is_inside_when_the_branch_closes_later_is_inside_until_then(tmp_path, how):
+    config = door(capacity=1).replace(*UNTIL_ONE)
+    async with running(tmp_path, config=config) as gateway:
+        await gateway.app.stay_chore.look()
+        assert (await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))).startswith(
+            ADMITTED
+        )
+        if how == "staff":
+            now = gateway.clock.now()
+            longer = CalendarChange("MAIN", "unstaffed", now, now + timedelta(hours=3), "", "eva")
+            await change_hours(gateway.store, longer)
+            await gateway.app.today_chore.look()
+        elif how == "a reload":
+            gateway.app.config.path.write_text(config.replace(*UNTIL_THREE))
+            await gateway.app.reload()
+        if how != "a restart":
+            await gateway.app.stay_chore.look()
+            await later_it_is_full_until_three(gateway)
+    if how == "a restart":
+        async with running(tmp_path, config=config.replace(*UNTIL_THREE)) as gateway:
+            await later_it_is_full_until_three(gateway)
+
+
+async def later_it_is_full_until_three(gateway):
+    entrance = await gateway.terminal("door-1")
+    gateway.clock.advance(2 * 3600)  # it is two o'clock
+    assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
+    assert await reasons(gateway) == ["granted", "full"]
+    inside = stays_between(
+        gateway.store, gateway.app.config.branches["MAIN"], NOON, NOON + timedelta(hours=9)
+    )
+    assert [stay.left for stay in inside] == [NOON + timedelta(hours=3)]
+
+
+async def test_a_new_day_does_not_keep_those_of_yesterday_inside(tmp_path):
+    """Though nobody looked while the branch was closed: the machine slept."""
+    config = door(capacity=1).replace(*UNTIL_ONE)
+    async with running(tmp_path, config=config) as gateway:
+        await gateway.app.stay_chore.look()
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(23 * 3600)
+        await gateway.app.stay_chore.look()
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+
+
+async def test_stays_move_as_soon_as_the_store_can_be_written(tmp_path):
+    config = door(capacity=1).replace(*UNTIL_ONE)
+    async with running(tmp_path, config=config) as gateway:
+        await gateway.app.stay_chore.look()
+        await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))
+        gateway.app.config.path.write_text(config.replace(*UNTIL_THREE))
+        await gateway.app.reload()
+        backend = gateway.app.gateway.backend
+        with patch.object(backend, "move_stays", side_effect=UnavailableError("away")):
+            await gateway.app.stay_chore.look()
+        gateway.clock.advance(0.5)
+        await gateway.app.stay_chore.look()
+        gateway.clock.advance(2 * 3600)
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
 
 
 async def test_who_is_refused_for_anything_else_is_not_inside(tmp_path):

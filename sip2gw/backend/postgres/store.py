@@ -130,6 +130,7 @@ _JOURNALLED = numbered(journal.ABOUT_ITEM)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _PENDING = numbered(exports.PENDING)
+_MOVE_STAYS = numbered(queries.MOVE_STAYS)
 _LEAVE = numbered(queries.LEAVE)
 _LEAVE_BY_PASSAGE = numbered(queries.LEAVE_BY_PASSAGE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
@@ -411,6 +412,10 @@ class PostgresStore(Library):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out."""
         await self._read(_LEAVE, branch, patron_id)
+
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""
+        await self._read(_MOVE_STAYS, time_text(ends), branch, time_text(since))
 
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Whoever came in by that passage has gone out."""

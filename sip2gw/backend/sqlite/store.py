@@ -574,6 +574,11 @@ class Store(Library):
         """The patron has gone out."""
         await self.write(_executing(queries.LEAVE, (branch, patron_id)))
 
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""
+        values = (time_text(ends), branch, time_text(since))
+        await self.write(_executing(queries.MOVE_STAYS, values))
+
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Whoever came in by that passage has gone out."""
         await self.write(_executing(queries.LEAVE_BY_PASSAGE, (branch, passage)))
