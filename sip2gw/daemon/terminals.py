@@ -264,6 +264,10 @@ class TerminalSide:
         await self.look_at_spool()
         self.settler.nudge()
 
+    async def tell_departures(self) -> None:
+        """Whoever went out while the store was away is not inside any longer (C67)."""
+        await self.gateway.services.departures.tell(self.backend)
+
     async def look_at_spool(self) -> None:
         """Say why no payment is taken, again and again: refusals speak of the store only (C98)."""
         if self.store.spool_problem:
@@ -298,6 +302,7 @@ class TerminalSide:
             (self.gateway.watch_backend, 1.0, 1.0),
             (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.stay_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
+            (self.tell_departures, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.look_for_fresh_data, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.look_at_spool, 60.0, 60.0),

@@ -7,7 +7,7 @@ from itertools import product
 from sip2gw.backend.base import BackendError
 from sip2gw.handlers import information, patron, profile_fields
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.entry import decide_alone, decide_entry, mode_of
+from sip2gw.handlers.entry import decide_alone, decide_entry, mode_of, passage_of
 from sip2gw.handlers.patron import PresentedCard, response_to
 from sip2gw.model import (
     AccessRow,
@@ -35,6 +35,7 @@ from sip2gw.protocol.messages import (
     PatronStatusRequest,
     PatronStatusResponse,
 )
+from sip2gw.shared.departures import Departure
 
 _DoorRequest = PatronStatusRequest | PatronInformation
 _DoorResponse = PatronStatusResponse | PatronInformationResponse
@@ -177,12 +178,17 @@ def _prepare_for_emergency(
 
 
 def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
-    """The answer of an exit when anything has failed: nobody is kept inside (C67).
+    """The answer of an exit when anything has failed: nobody is kept inside (C67), nor counted
+    as inside any longer than that.
 
     None for other doors, which refuse like any terminal; this too makes a row and counts (C93).
     """
-    number = request.patron_identifier
-    if session.terminal.door_manner.direction == "out":
+    number, terminal = request.patron_identifier, session.terminal
+    if terminal.door_manner.direction == "out":
+        if number and terminal.counts_inside:
+            passages = tuple(passage_of(entrance, number) for entrance in terminal.way_back)
+            departure = Departure(terminal.branch or "", number, passages)
+            session.services.departures.waiting.append(departure)
         return _let_anybody_out(session, number, None, response_to(request), "emergency")
     _record(session, number, _NOT_DECIDED, None, "normal")
     return None

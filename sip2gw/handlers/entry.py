@@ -115,6 +115,8 @@ async def _enter(session: Session, facts: DoorFacts) -> Presence:
     back, and is neither refused for it nor taken for its second reading.
     """
     backend, passages = session.services.backend, session.services.passages
+    if session.services.departures.waiting:  # who comes back has gone out first
+        await session.services.departures.tell(backend)
     order = _entry_order(session, facts)
     doubted = passages.doubted_since(order.passage)
     try:

@@ -268,6 +268,25 @@ async def test_stays_move_as_soon_as_the_store_can_be_written(tmp_path):
         assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
 
 
+@pytest.mark.parametrize("looked", [True, False], ids=["told meanwhile", "not yet told"])
+async def test_who_went_out_while_the_store_was_away_is_not_inside(tmp_path, looked):
+    async with running(tmp_path, config=door(capacity=1, refuse_inside="true")) as gateway:
+        entrance, way_out = [await gateway.terminal(name) for name in ("door-1", "door-out")]
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        with store_away(gateway):
+            await way_out.ask(ask_23("1001B"))  # whose card this is nobody can say now
+            await gateway.app.tell_departures()
+        gateway.clock.advance(10)
+        if looked:
+            await gateway.app.tell_departures()
+            assert (await entrance.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        else:
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+            await gateway.app.tell_departures()
+            assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
+
+
 async def test_who_is_refused_for_anything_else_is_not_inside(tmp_path):
     async with running(tmp_path, config=door(capacity=1)) as gateway:
         entrance = await gateway.terminal("door-1")
