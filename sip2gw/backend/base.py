@@ -712,6 +712,13 @@ class Backend(Protocol):
         """The patron has gone out; ignored if they were not inside."""
         ...
 
+    async def take_back(self, order: EntryOrder) -> None:
+        """The stay that began with `order`, if it did, is none: nobody was let in.
+
+        One that began with an earlier or a later reading of the card goes on.
+        """
+        ...
+
     async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
         """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""
         ...

@@ -74,6 +74,9 @@ class Unrecorded(PassingOn):
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Nobody goes out."""
 
+    async def take_back(self, order: EntryOrder) -> None:
+        """Nobody has entered."""
+
     async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
         """Nobody stays longer."""
 
@@ -205,6 +208,10 @@ class Timed(PassingOn):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """See `Backend.leave_branch`."""
         await self._timed("leave_branch", self._inner.leave_branch(branch, patron_id))
+
+    async def take_back(self, order: EntryOrder) -> None:
+        """See `Backend.take_back`."""
+        await self._timed("take_back", self._inner.take_back(order))
 
     async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
         """See `Backend.move_stays`."""

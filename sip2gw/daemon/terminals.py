@@ -265,7 +265,7 @@ class TerminalSide:
         self.settler.nudge()
 
     async def tell_departures(self) -> None:
-        """Whoever went out while the store was away is not inside any longer (C67)."""
+        """Who is not inside does not count as inside any longer than the store is away (C67)."""
         await self.gateway.services.departures.tell(self.backend)
 
     async def look_at_spool(self) -> None:

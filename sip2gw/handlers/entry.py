@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from msgspec.structs import replace
-
 from sip2gw.backend.base import EntryOrder
 from sip2gw.handlers import patron
 from sip2gw.handlers.base import Session
@@ -110,27 +108,18 @@ async def decide_entry(
 async def _enter(session: Session, facts: DoorFacts) -> Presence:
     """Note that the patron is inside, if there is room; returns who was inside before.
 
-    If nobody heard the end of it, because the store failed or the terminal hung up, the entry may
-    have been noted, though nobody was let in. The next reading of the card at this door takes it
-    back, and is neither refused for it nor taken for its second reading.
+    If nobody hears the end of it, because the store fails or the terminal hangs up, the entry may
+    have been noted, though nobody was let in. It is taken back, at the latest before the next one.
     """
-    backend, passages = session.services.backend, session.services.passages
-    if session.services.departures.waiting:  # who comes back has gone out first
-        await session.services.departures.tell(backend)
+    backend, departures = session.services.backend, session.services.departures
+    if departures.waiting:
+        await departures.tell(backend)
     order = _entry_order(session, facts)
-    doubted = passages.doubted_since(order.passage)
     try:
-        presence = await backend.enter_branch(order)
-        if doubted is not None and (presence.inside or presence.again):
-            since_then = replace(order, same_since=doubted - timedelta(milliseconds=1))
-            if (await backend.presence(since_then)).again:
-                await backend.leave_by_passage(order.branch, order.passage)
-                presence = await backend.enter_branch(order)
+        return await backend.enter_branch(order)
     except BaseException:
-        passages.doubt(order.passage, facts.now)
+        departures.waiting.append(order)
         raise
-    passages.settle(order.passage)
-    return presence
 
 
 def _decide_with_head(session: Session, facts: DoorFacts, card: str) -> AccessDecision | None:

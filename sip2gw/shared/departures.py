@@ -1,12 +1,16 @@
-"""Who went out while the store was away goes out of it as soon as it is back (C10, C67)."""
+"""Who is not inside, though the store may count them: it is told as soon as it is back (C10, C67).
+
+They went out while it was away, or it noted an entry of which nobody heard, so no door opened.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 
 from msgspec import Struct
 
-from sip2gw.backend.base import Backend, BackendError
+from sip2gw.backend.base import Backend, BackendError, EntryOrder
 from sip2gw.protocol.structs import Discreet, Hidden
 
 DEPARTURES_MAX = 10_000
@@ -26,18 +30,27 @@ class Departures:
     """What the store is still to be told. In memory only: a restart forgets it."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Departure] = deque(maxlen=DEPARTURES_MAX)
+        self.waiting: deque[Departure | EntryOrder] = deque(maxlen=DEPARTURES_MAX)
+        """An order is an entry whose outcome nobody heard."""
+        self._telling = asyncio.Lock()
 
     async def tell(self, backend: Backend) -> None:
-        """Tell `backend` of all that wait, oldest first, unless it still fails."""
-        while self.waiting:
-            departure = self.waiting[0]
-            try:
-                await _leave(backend, departure)
-            except BackendError:
-                return
-            if self.waiting and self.waiting[0] is departure:  # nobody else has told it meanwhile
-                self.waiting.popleft()
+        """Tell `backend` of all that wait, oldest first, unless it still fails.
+
+        When this returns nothing is under way that could end a later stay.
+        """
+        async with self._telling:
+            while self.waiting:
+                told = self.waiting[0]
+                try:
+                    if isinstance(told, Departure):
+                        await _leave(backend, told)
+                    else:
+                        await backend.take_back(told)
+                except BackendError:
+                    return
+                if self.waiting[0] is told:  # else it has made room
+                    self.waiting.popleft()
 
 
 async def _leave(backend: Backend, departure: Departure) -> None:

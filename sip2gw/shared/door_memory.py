@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -16,8 +15,6 @@ from sip2gw.model import PatronRecord
 from sip2gw.protocol.structs import Discreet, Hidden
 
 PASSAGES_MAX = 10_000
-DOUBTS_MAX = 1_000
-"""Entries of unknown outcome; the oldest makes room."""
 PATRONS_MAX = 20_000
 WRONG_PINS_MAX = 5
 """Number of wrong PINs in a row after which no PIN is right any more in an emergency."""
@@ -44,8 +41,6 @@ class Passages:
         self._led: dict[tuple[str, str], Lead] = {}
         self._led_earlier: dict[tuple[str, str], Lead] = {}
         """By door and child; kept in the same way."""
-        self._doubted: dict[str, datetime] = {}
-        """When an entry was tried whose outcome nobody knows, by the passage that a stay names."""
 
     def goes_on(self, terminal: str, card: str, now_s: float, window_s: float) -> bool:
         """Whether a passage that began within the last `window_s` seconds is still this one."""
@@ -75,20 +70,6 @@ class Passages:
         """
         begun = self._begun.pop((terminal, card), None)
         return self._earlier.pop((terminal, card), begun) is not None
-
-    def doubt(self, passage: str, at: datetime) -> None:
-        """An entry was tried at `at`, and nobody heard whether the store has noted it (C98)."""
-        self._doubted.setdefault(passage, at)
-        if len(self._doubted) > DOUBTS_MAX:
-            del self._doubted[next(iter(self._doubted))]
-
-    def doubted_since(self, passage: str) -> datetime | None:
-        """When the first entry was tried that is in doubt; None for no doubt."""
-        return self._doubted.get(passage)
-
-    def settle(self, passage: str) -> None:
-        """The store has said who is inside: nothing is in doubt any more."""
-        self._doubted.pop(passage, None)
 
     def lead(self, terminal: str, children: Iterable[str], lead: Lead) -> None:
         """A head of family has been admitted at a door where `children` may follow (C142)."""

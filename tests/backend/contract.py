@@ -725,6 +725,28 @@ class BackendContract:
         await backend.enter_branch(entry("P1", 60, refuse_inside=True))
         assert await backend.enter_branch(entry("P1", 5, refuse_inside=True)) == Presence(0, True)
 
+    async def test_an_entry_of_which_nobody_heard_is_taken_back(self, backend: Backend) -> None:
+        """C10: a reading before and one after are other entries."""
+        first, again = entry("P1", 1), entry("P1", 2)
+        await backend.enter_branch(first)
+        await backend.take_back(again)
+        assert await backend.presence(entry("P2", 2)) == Presence(1, False)
+        await backend.take_back(first)
+        await backend.take_back(first)
+        assert await backend.presence(entry("P2", 2)) == Presence(0, False)
+
+    async def test_an_entry_under_way_is_taken_back_too(self, backend: Backend) -> None:
+        """Nobody waits for it any more, and nobody knows whether it was begun."""
+        for number in range(20):
+            order = entry(f"P{number}", passage=f"door-1 P{number}")
+            entering = asyncio.ensure_future(backend.enter_branch(order))
+            for _ in range(number % 5):
+                await asyncio.sleep(0)
+            entering.cancel()
+            await asyncio.gather(entering, return_exceptions=True)
+            await backend.take_back(order)
+        assert (await backend.presence(entry("nobody"))).others == 0
+
     async def test_stays_end_later_where_the_hours_are_longer(self, backend: Backend) -> None:
         """C139: those that have ended by then have ended."""
         await backend.enter_branch(entry("P1", stay_ends=NOW + timedelta(hours=1)))

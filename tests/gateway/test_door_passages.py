@@ -368,6 +368,17 @@ async def test_who_was_not_let_in_is_not_refused_as_already_inside(tmp_path, err
         assert rows == ["granted", "already_inside"]
 
 
+async def test_who_was_not_let_in_takes_nobodys_place(tmp_path):
+    async with running(tmp_path, config=door(capacity=1)) as gateway:
+        entrance, second = [await gateway.terminal(name) for name in ("door-1", "door-2")]
+        with entries_unheard_of(gateway, UnavailableError("away")):
+            await entrance.ask(ask_23("1001", "1001"))
+        assert (await second.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        await gateway.app.tell_departures()
+        assert (await reasons(gateway))[-2:] == ["granted", "full"]
+
+
 async def test_a_second_reading_that_hung_up_lets_nobody_in_again(tmp_path):
     async with running(tmp_path, config=door(refuse_inside="true")) as gateway:
         entrance = await gateway.terminal("door-1")

@@ -130,6 +130,7 @@ _JOURNALLED = numbered(journal.ABOUT_ITEM)
 _ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _PENDING = numbered(exports.PENDING)
+_TAKE_BACK = numbered(queries.TAKE_BACK)
 _MOVE_STAYS = numbered(queries.MOVE_STAYS)
 _LEAVE = numbered(queries.LEAVE)
 _LEAVE_BY_PASSAGE = numbered(queries.LEAVE_BY_PASSAGE)
@@ -412,6 +413,10 @@ class PostgresStore(Library):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out."""
         await self._read(_LEAVE, branch, patron_id)
+
+    async def take_back(self, order: EntryOrder) -> None:
+        """The stay that began with `order`, if it did, is none: nobody was let in."""
+        await self._read(_TAKE_BACK, order.branch, order.passage, time_text(order.now))
 
     async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
         """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""

@@ -608,6 +608,7 @@ ENTER = """
     ON CONFLICT (branch, patron_id) DO UPDATE
     SET passage = excluded.passage, since = excluded.since, ends = excluded.ends"""
 END_STAYS = "DELETE FROM presence WHERE branch = ? AND ends <= ?"
+TAKE_BACK = "DELETE FROM presence WHERE branch = ? AND passage = ? AND since = ?"
 MOVE_STAYS = "UPDATE presence SET ends = ? WHERE branch = ? AND ends > ?"
 LEAVE = "DELETE FROM presence WHERE branch = ? AND patron_id = ?"
 LEAVE_BY_PASSAGE = "DELETE FROM presence WHERE branch = ? AND passage = ?"
