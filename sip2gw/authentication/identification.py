@@ -67,14 +67,19 @@ class StoreIdentifier:
             and card.state is not _REPLACED
             and self._pins.remembers(record, card, pin)
         ):
-            services.admissions.see(record, right=True)
+            services.admissions.see(record, number, right=True)
             return record, card, _OK
         return record, card, await self._verify(session, record, card, number, pin, began_s)
 
     async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
         """Find the holder of a card; no PIN is looked at."""
         record = await session.services.backend.find_by_card(number) if number else None
-        return record, record.card(number) if record is not None else None
+        admissions = session.services.admissions
+        if record is None:
+            admissions.miss(number)
+            return None, None
+        admissions.see(record, number)
+        return record, record.card(number)
 
     async def identify_payer(
         self, session: Session, number: str, pin: str | None
@@ -92,7 +97,7 @@ class StoreIdentifier:
             and card.state is not _REPLACED
             and self._pins.remembers(record, card, pin)
         ):
-            services.admissions.see(record, right=True)
+            services.admissions.see(record, number, right=True)
             return facts, card, _OK
         return facts, card, await self._verify(session, record, card, number, pin, began_s)
 
@@ -108,12 +113,16 @@ class StoreIdentifier:
         """Let `pin` be judged. A failing answer leaves a whole number of slots after `began_s`,
         before the card was looked for: how long that took must not tell whether there is one (C99).
         """
+        admissions = session.services.admissions
+        if record is None:
+            admissions.miss(number)
+        else:
+            admissions.see(record, number)
         if record is None or card is None or card.state is _REPLACED:
             if pin and session.terminal.identification.wrong_pin_hides_card:
                 await self._hold_back(session, began_s)
             return PinState.ABSENT
         # What the PIN is worth is noted where it is judged; this may be too late to hear of it.
-        session.services.admissions.see(record)
         session.note_pin(number, PinState.WRONG if pin else PinState.ABSENT)
         return await self._check(session, record, number, pin, began_s)
 

@@ -277,7 +277,9 @@ class EntryOrder(Discreet, Struct, frozen=True):
     stay_ends: datetime
     """When the stay ends by itself."""
     same_since: datetime
-    """An entry by the same `passage` after this moment is this same one."""
+    """An entry by the same `passage` after this moment and before `same_until` is this same one."""
+    same_until: datetime
+    """Later than `now`, for the clock that told of the first reading may have been ahead."""
     capacity: int
     """People inside at most; 0 is no limit."""
     refuse_inside: bool
@@ -697,7 +699,7 @@ class Backend(Protocol):
         """Note that the patron is inside, unless `policy.access.has_room` says no.
 
         Looking and noting are one step for all gateways: if two ask for the last place, one gets
-        it. Asking twice for the same passage counts once.
+        it. Asking twice for the same passage counts once, and the time of the first counts.
 
         Returns:
             Who was inside before.
@@ -710,6 +712,17 @@ class Backend(Protocol):
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out; ignored if they were not inside."""
+        ...
+
+    async def take_back(self, order: EntryOrder) -> None:
+        """The stay that began with `order`, if it did, is none: nobody was let in.
+
+        One that began with an earlier or a later reading of the card goes on.
+        """
+        ...
+
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""
         ...
 
     async def leave_by_passage(self, branch: str, passage: str) -> None:

@@ -7,6 +7,8 @@ from datetime import datetime
 from inspect import isfunction
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from sip2gw.backend.attempts import Settlement, UnknownAttempt, UnknownSending
 from sip2gw.backend.base import (
     Backend,
@@ -62,8 +64,8 @@ class Unrecorded(PassingOn):
         """Asking is no activity."""
 
     async def enter_branch(self, order: EntryOrder) -> Presence:
-        """Say who is inside."""
-        self.presence_seen = await self._inner.presence(order)
+        """Say who is inside. What is explained would be a row, a second reading would be none."""
+        self.presence_seen = replace(await self._inner.presence(order), again=False)
         return self.presence_seen
 
     async def leave_branch(self, branch: str, patron_id: str) -> None:
@@ -71,6 +73,12 @@ class Unrecorded(PassingOn):
 
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Nobody goes out."""
+
+    async def take_back(self, order: EntryOrder) -> None:
+        """Nobody has entered."""
+
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """Nobody stays longer."""
 
     async def circulate(self, order: CirculationOrder) -> CirculationResult:
         """Say what would be done."""
@@ -200,6 +208,14 @@ class Timed(PassingOn):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """See `Backend.leave_branch`."""
         await self._timed("leave_branch", self._inner.leave_branch(branch, patron_id))
+
+    async def take_back(self, order: EntryOrder) -> None:
+        """See `Backend.take_back`."""
+        await self._timed("take_back", self._inner.take_back(order))
+
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """See `Backend.move_stays`."""
+        await self._timed("move_stays", self._inner.move_stays(branch, since, ends))
 
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """See `Backend.leave_by_passage`."""

@@ -30,6 +30,7 @@ from sip2gw.daemon.chores.looking_payments import PaymentLooker
 from sip2gw.daemon.chores.outbox import OutboxChore
 from sip2gw.daemon.chores.replaying import Replayer
 from sip2gw.daemon.chores.settling import Looks, Settler
+from sip2gw.daemon.chores.stays import StayChore
 from sip2gw.daemon.chores.support import SupportChore
 from sip2gw.daemon.chores.today import LOOK_EVERY_S, TodayChore
 from sip2gw.daemon.ending import Ending
@@ -124,6 +125,7 @@ class TerminalSide:
             self._data_since,
         )
         self.today_chore = TodayChore(timed, state.today, clock, log)
+        self.stay_chore = StayChore(timed, state.today, clock, lambda: self.site)
         self.replayer = self._replayer(clock)
         self.outbox_chore = OutboxChore(store, lambda: self.config, self.metrics, clock, log)
         self.gateway.on_unknown = self.settler.nudge
@@ -245,6 +247,7 @@ class TerminalSide:
         await self.gateway.check_backend()
         await self._passwords.recall()
         await self.today_chore.look()
+        await self.stay_chore.look()
         with suppress(BackendError):  # doors with `data_max_age_h` refuse until it is known
             await self.store_chore.look_for_import()
         if self.looker is not None:
@@ -260,6 +263,10 @@ class TerminalSide:
             await self.backend.unknown_attempts()
         await self.look_at_spool()
         self.settler.nudge()
+
+    async def tell_departures(self) -> None:
+        """Who is not inside does not count as inside any longer than the store is away (C67)."""
+        await self.gateway.services.departures.tell(self.backend)
 
     async def look_at_spool(self) -> None:
         """Say why no payment is taken, again and again: refusals speak of the store only (C98)."""
@@ -294,6 +301,8 @@ class TerminalSide:
             # This soon it is noticed, without a request, that the store's file has gone.
             (self.gateway.watch_backend, 1.0, 1.0),
             (self.today_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
+            (self.stay_chore.look, LOOK_EVERY_S, LOOK_EVERY_S),
+            (self.tell_departures, LOOK_EVERY_S, LOOK_EVERY_S),
             (self.look_for_fresh_data, 1.0, 1.0),
             (self.cause_chore.write, 1.0, 1.0),
             (self.look_at_spool, 60.0, 60.0),

@@ -56,6 +56,7 @@ from sip2gw.protocol.wire import WireFormat
 from sip2gw.protocol.written import Written
 from sip2gw.shared.afterwards import Afterwards
 from sip2gw.shared.answers import ShownAnswers
+from sip2gw.shared.departures import Departures
 from sip2gw.shared.door_memory import Admissions, Passages
 from sip2gw.shared.journal import JournalSeen
 from sip2gw.shared.payments import Payments
@@ -187,6 +188,7 @@ class Services(Struct):
     admissions: Admissions = field(default_factory=Admissions)
     answers: ShownAnswers = field(default_factory=ShownAnswers)
     afterwards: Afterwards = field(default_factory=Afterwards)
+    departures: Departures = field(default_factory=Departures)
     today: Today = field(default_factory=Today)
     """What staff have changed of the branches' hours."""
     library: LibrarySystem | None = None

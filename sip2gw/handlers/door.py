@@ -7,12 +7,13 @@ from itertools import product
 from sip2gw.backend.base import BackendError
 from sip2gw.handlers import information, patron, profile_fields
 from sip2gw.handlers.base import Answer, Session
-from sip2gw.handlers.entry import decide_alone, decide_entry, mode_of
+from sip2gw.handlers.entry import decide_alone, decide_entry, mode_of, passage_of
 from sip2gw.handlers.patron import PresentedCard, response_to
 from sip2gw.model import (
     AccessRow,
     CardState,
     PatronRecord,
+    Presence,
 )
 from sip2gw.policy.access import (
     CHECK_NAMES,
@@ -34,6 +35,7 @@ from sip2gw.protocol.messages import (
     PatronStatusRequest,
     PatronStatusResponse,
 )
+from sip2gw.shared.departures import Departure
 
 _DoorRequest = PatronStatusRequest | PatronInformation
 _DoorResponse = PatronStatusResponse | PatronInformationResponse
@@ -78,7 +80,7 @@ async def patron_status(session: Session, request: PatronStatusRequest) -> Answe
     if manner.mode == "decision":
         return _tell_decision(session, presented, response_to(request), facts, decision, mode)
     answer = await patron.tell_status(session, request, presented)
-    return tell_facts(session, presented, decision, answer)
+    return tell_facts(session, presented, facts, decision, answer)
 
 
 async def patron_information(session: Session, request: PatronInformation) -> Answer:
@@ -96,7 +98,7 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     if manner.mode == "decision":
         return _tell_decision(session, presented, response_to(request), facts, decision, mode)
     answer = await information.tell_information(session, request, presented)
-    return tell_facts(session, presented, decision, answer)
+    return tell_facts(session, presented, facts, decision, answer)
 
 
 async def identify(session: Session, request: _DoorRequest) -> PresentedCard:
@@ -124,7 +126,7 @@ def _tell_decision(
 ) -> Answer:
     if session.terminal.door.emergency_max_age is not None and mode == "normal":
         _prepare_for_emergency(session, presented, decision)
-    _record(session, presented.number, decision, presented.record, mode)
+    _record(session, presented.number, decision, presented.record, mode, facts.presence)
     _answer_decision(session, response, presented, decision, facts)
     return Answer(
         response, "ok" if decision.granted else "refused", decision.reason, presented.number
@@ -134,7 +136,10 @@ def _tell_decision(
 async def _let_out(session: Session, request: _DoorRequest) -> Answer:
     """Nobody is ever kept inside: granted for anybody, recorded (C67, C92)."""
     number = request.patron_identifier
-    record = await session.services.backend.find_by_card(number) if number else None
+    if session.terminal.upstream is None:
+        record, _ = await session.services.identifier.find(session, number)
+    else:  # a library system is not asked for it
+        record = await session.services.backend.find_by_card(number) if number else None
     if record is not None and session.terminal.counts_inside:
         await session.services.backend.leave_branch(session.terminal.branch or "", record.id)
     return _let_anybody_out(session, number, record, response_to(request), "normal")
@@ -173,12 +178,17 @@ def _prepare_for_emergency(
 
 
 def end_undecided(session: Session, request: _DoorRequest) -> Answer | None:
-    """The answer of an exit when anything has failed: nobody is kept inside (C67).
+    """The answer of an exit when anything has failed: nobody is kept inside (C67), nor counted
+    as inside any longer than that.
 
     None for other doors, which refuse like any terminal; this too makes a row and counts (C93).
     """
-    number = request.patron_identifier
-    if session.terminal.door_manner.direction == "out":
+    number, terminal = request.patron_identifier, session.terminal
+    if terminal.door_manner.direction == "out":
+        if number and terminal.counts_inside:
+            passages = tuple(passage_of(entrance, number) for entrance in terminal.way_back)
+            departure = Departure(terminal.branch or "", number, passages)
+            session.services.departures.waiting.append(departure)
         return _let_anybody_out(session, number, None, response_to(request), "emergency")
     _record(session, number, _NOT_DECIDED, None, "normal")
     return None
@@ -268,23 +278,35 @@ def _answer_decision(
 
 
 def tell_facts(
-    session: Session, presented: PresentedCard, decision: AccessDecision, answer: Answer
+    session: Session,
+    presented: PresentedCard,
+    facts: DoorFacts,
+    decision: AccessDecision,
+    answer: Answer,
 ) -> Answer:
     """Mode `facts`: the plain answer goes out; what we would have decided is recorded (B33)."""
-    _record(session, presented.number, decision, presented.record, "facts")
+    _record(session, presented.number, decision, presented.record, "facts", facts.presence)
     answer.reason = decision.reason
     return answer
 
 
-def _begins_passage(session: Session, card: str, record: PatronRecord | None) -> bool:
+def _begins_passage(
+    session: Session, card: str, record: PatronRecord | None, presence: Presence | None
+) -> bool:
     """Note a passage; False when it is part of an earlier one (B41).
 
+    Where people are counted the store has said which it is, for another gateway may have seen the
+    earlier reading, or the patron go out since; else the memory of this one says it.
     It ends the holder's passages at the doors that lead the other way: somebody who has gone out
     and comes back is not a card that was read twice.
     """
     terminal, services = session.terminal, session.services
     window_s = terminal.door_manner.passage_window_s
     now_s = services.clock.monotonic()
+    if presence is not None:
+        if presence.again:
+            return False
+        services.passages.end(terminal.name, card)
     if window_s and not services.passages.begins(terminal.name, card, now_s, window_s):
         return False
     if terminal.way_back:
@@ -300,11 +322,12 @@ def _record(
     decision: AccessDecision,
     record: PatronRecord | None,
     mode: str,
+    presence: Presence | None = None,
 ) -> None:
     """One row and one count per passage and per refusal (B41, B42, C65, C93); never waited for."""
     terminal, services = session.terminal, session.services
     outcome = "granted" if decision.granted else "refused"
-    if decision.granted and not _begins_passage(session, card, record):
+    if decision.granted and not _begins_passage(session, card, record, presence):
         return
     branch = terminal.branch or ""
     services.metrics.access_decisions[branch, outcome, decision.reason, mode] += 1

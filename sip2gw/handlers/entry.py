@@ -9,7 +9,7 @@ from sip2gw.handlers import patron
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.patron import PresentedCard
 from sip2gw.handlers.snapshot_cache import derived, shared
-from sip2gw.model import Card, PatronRecord
+from sip2gw.model import Card, PatronRecord, Presence
 from sip2gw.policy.access import (
     AccessDecision,
     AssessedHolder,
@@ -87,21 +87,39 @@ async def decide_entry(
     """The decision and its facts, where it depends on others too.
 
     A child under age may follow their head of family (C142). Where people are counted, an admitted
-    patron has now entered. Everything else is decided first, because a refused patron must not
-    count as inside.
+    patron has now entered, and the store says whether it is a second reading: who has gone out
+    meanwhile, at whatever gateway, comes in anew. Everything else is decided first, because a
+    refused patron must not count as inside.
     """
     facts, decision = decide_alone(session, presented)
     terminal = session.terminal
     if terminal.door.companions and not decision.granted:
         decision = _decide_with_head(session, facts, presented.number) or decision
-    if not decision.granted or _same_passage(session, presented.number):
+    if not decision.granted:
         return facts, decision
     if terminal.counts_inside:
-        facts.presence = await session.services.backend.enter_branch(_entry_order(session, facts))
+        facts.presence = await _enter(session, facts)
         decision = decide_access(facts, terminal.door)
-    if terminal.door.companions and decision.granted:
+    if terminal.door.companions and decision.granted and not _is_read_again(session, facts):
         _lead_children(session, facts)
     return facts, decision
+
+
+async def _enter(session: Session, facts: DoorFacts) -> Presence:
+    """Note that the patron is inside, if there is room; returns who was inside before.
+
+    If nobody hears the end of it, because the store fails or the terminal hangs up, the entry may
+    have been noted, though nobody was let in. It is taken back, at the latest before the next one.
+    """
+    backend, departures = session.services.backend, session.services.departures
+    if departures.waiting:
+        await departures.tell(backend)
+    order = _entry_order(session, facts)
+    try:
+        return await backend.enter_branch(order)
+    except BaseException:
+        departures.waiting.append(order)
+        raise
 
 
 def _decide_with_head(session: Session, facts: DoorFacts, card: str) -> AccessDecision | None:
@@ -145,20 +163,26 @@ def _entry_order(session: Session, facts: DoorFacts) -> EntryOrder:
     assert facts.card is not None
     assert facts.calendar is not None
     rules = session.terminal.door
+    window = timedelta(seconds=session.terminal.door_manner.passage_window_s)
     return EntryOrder(
         branch=session.terminal.branch or "",
         passage=passage_of(session.terminal.name, facts.card.number),
         patron_id=facts.record.id,
         now=facts.now,
         stay_ends=stay_end(facts.now, facts.calendar),
-        same_since=facts.now - timedelta(seconds=session.terminal.door_manner.passage_window_s),
+        same_since=facts.now - window,
+        same_until=facts.now + window,
         capacity=rules.capacity,
         refuse_inside=rules.refuse_inside,
     )
 
 
-def _same_passage(session: Session, card: str) -> bool:
+def _is_read_again(session: Session, facts: DoorFacts) -> bool:
     """Whether the card has just been granted here (B41)."""
+    if facts.presence is not None:
+        return facts.presence.again
+    assert facts.card is not None
+    card = facts.card.number
     services, window_s = session.services, session.terminal.door_manner.passage_window_s
     now_s = services.clock.monotonic()
     return services.passages.goes_on(session.terminal.name, card, now_s, window_s)

@@ -59,7 +59,10 @@ class Presence(Struct, frozen=True):
     others: int
     """Other patrons inside."""
     inside: bool
-    """Whether the patron went in before and neither went out nor stayed beyond the end."""
+    """Whether the patron went in before, by another passage, and neither went out nor stayed beyond
+    the end."""
+    again: bool = False
+    """Whether the patron went in by this same passage: a card that was read twice (B41)."""
 
 
 class Passage(Discreet, Struct, frozen=True):

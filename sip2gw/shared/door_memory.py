@@ -152,13 +152,22 @@ class AdmissionsOf(Generic[R]):
         self._holders[card] = patron_id
         self._patrons.move_to_end(patron_id)
 
-    def see(self, record: R, *, right: bool | None = None) -> None:
-        """This is what is known of a patron now; `right` says what a presented PIN was worth."""
+    def see(self, record: R, card: str = "", *, right: bool | None = None) -> None:
+        """This is what is known of a patron now, who showed `card` if there was one; `right` says
+        what a presented PIN was worth."""
+        if self._holders.get(card, record.id) != record.id:
+            self.miss(card)
         admitted = self._patrons.get(record.id)
         if admitted is not None:
             admitted.record = record
             if right is not None:
                 self.note_pin(record.id, right=right)
+
+    def miss(self, card: str) -> None:
+        """Whoever was admitted with `card` has it no more: their admissions count nowhere."""
+        holder = self._holders.get(card)
+        if holder is not None:
+            self.forget(holder)
 
     def note_pin(self, patron_id: str, *, right: bool) -> None:
         """A PIN was presented, and this is what it was worth; nothing else was seen."""

@@ -52,6 +52,7 @@ def entry(patron_id: str = "P1", minutes: int = 0, **changes: Any) -> EntryOrder
         now=now,
         stay_ends=NOW + timedelta(hours=4),
         same_since=now - timedelta(seconds=5),
+        same_until=now + timedelta(seconds=5),
         capacity=0,
         refuse_inside=False,
     )
@@ -699,11 +700,63 @@ class BackendContract:
         """B41: a retry, perhaps at another gateway, is not refused for its own first try."""
         await backend.enter_branch(entry("P1", refuse_inside=True))
         again = entry("P1", refuse_inside=True)
-        assert await backend.enter_branch(again) == Presence(0, False)
+        assert await backend.enter_branch(again) == Presence(0, False, again=True)
         other_door = replace(again, passage="door-2 P1")
         assert await backend.enter_branch(other_door) == Presence(0, True)
         without_window = replace(again, same_since=NOW)
         assert await backend.enter_branch(without_window) == Presence(0, True)
+
+    async def test_reading_a_card_again_makes_its_passage_no_longer(self, backend: Backend) -> None:
+        """B41: at 0, 3 and 6 seconds, perhaps at another gateway each."""
+        first = entry("P1", refuse_inside=True)
+        await backend.enter_branch(first)
+        seen = []
+        for seconds in (3, 6):
+            by = timedelta(seconds=seconds)
+            since, until = first.same_since + by, first.same_until + by
+            later = replace(first, now=NOW + by, same_since=since, same_until=until)
+            seen.append(await backend.enter_branch(later))
+        assert seen == [Presence(0, False, again=True), Presence(0, True)]
+
+    async def test_a_clock_that_was_set_back_makes_no_passage_longer(
+        self, backend: Backend
+    ) -> None:
+        """B41: an hour later the clock shows the same time, and nobody enters twice for that."""
+        await backend.enter_branch(entry("P1", 60, refuse_inside=True))
+        assert await backend.enter_branch(entry("P1", 5, refuse_inside=True)) == Presence(0, True)
+
+    async def test_an_entry_of_which_nobody_heard_is_taken_back(self, backend: Backend) -> None:
+        """C10: a reading before and one after are other entries."""
+        first, again = entry("P1", 1), entry("P1", 2)
+        await backend.enter_branch(first)
+        await backend.take_back(again)
+        assert await backend.presence(entry("P2", 2)) == Presence(1, False)
+        await backend.take_back(first)
+        await backend.take_back(first)
+        assert await backend.presence(entry("P2", 2)) == Presence(0, False)
+
+    async def test_an_entry_under_way_is_taken_back_too(self, backend: Backend) -> None:
+        """Nobody waits for it any more, and nobody knows whether it was begun."""
+        for number in range(20):
+            order = entry(f"P{number}", passage=f"door-1 P{number}")
+            entering = asyncio.ensure_future(backend.enter_branch(order))
+            for _ in range(number % 5):
+                await asyncio.sleep(0)
+            entering.cancel()
+            await asyncio.gather(entering, return_exceptions=True)
+            await backend.take_back(order)
+        assert (await backend.presence(entry("nobody"))).others == 0
+
+    async def test_stays_end_later_where_the_hours_are_longer(self, backend: Backend) -> None:
+        """C139: those that have ended by then have ended."""
+        await backend.enter_branch(entry("P1", stay_ends=NOW + timedelta(hours=1)))
+        await backend.enter_branch(entry("P2"))
+        await backend.enter_branch(entry("P3", branch="EAST"))
+        longer = NOW + timedelta(hours=5)
+        await backend.move_stays("MAIN", NOW + timedelta(hours=1), longer)
+        assert await backend.presence(entry("P9", 299)) == Presence(1, False)
+        assert await backend.presence(entry("P9", 300)) == Presence(0, False)
+        assert await backend.presence(entry("P9", 240, branch="EAST")) == Presence(0, False)
 
     async def test_a_stay_ends_by_itself(self, backend: Backend) -> None:
         await backend.enter_branch(entry("P1"))

@@ -227,7 +227,9 @@ async def visit(library: Library) -> None:
     for number, minutes in ((DIRK, 0), ("P1", 1), (DIRK, 2)):
         library.log_access(passage(number, minutes))
     await library.enter_branch(
-        EntryOrder("MAIN", f"door-1 {CARD}", DIRK, NOW, NOW + timedelta(hours=4), NOW, 0, False)
+        EntryOrder(
+            "MAIN", f"door-1 {CARD}", DIRK, NOW, NOW + timedelta(hours=4), NOW, NOW, 0, False
+        )
     )
     await library.put_door_entry(DoorEntry("bar", "MAIN", CARD, note="known to staff"))
     await library.put_door_entry(DoorEntry("pass", "MAIN", "X1", note=f"friend of {NAME}"))

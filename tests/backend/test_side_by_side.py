@@ -321,6 +321,7 @@ class SideBySide(RuleBasedStateMachine):
             now=self.now,
             stay_ends=self.now + timedelta(hours=4),
             same_since=self.now - timedelta(seconds=5),
+            same_until=self.now + timedelta(seconds=5),
             capacity=capacity,
             refuse_inside=refuse,
         )

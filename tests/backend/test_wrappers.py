@@ -19,7 +19,7 @@ from sip2gw.policy.obstacles import decide_standing
 from .library import NOW, ZONE
 from .test_circulation import order
 
-ENTRY = EntryOrder("MAIN", "door-1 C1", "P1", NOW, NOW + timedelta(hours=9), NOW, 0, False)
+ENTRY = EntryOrder("MAIN", "door-1 C1", "P1", NOW, NOW + timedelta(hours=9), NOW, NOW, 0, False)
 ROW = AccessRow(NOW, "MAIN", "door-1", "granted", "granted", "normal", "", "P1")
 
 

@@ -6,19 +6,34 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from harness import CONFIG, LIBRARY, STAMP, ask_23, ask_37, ask_63, person, running
+from harness import (
+    CONFIG,
+    LIBRARY,
+    NOON,
+    STAMP,
+    ask_23,
+    ask_37,
+    ask_63,
+    load,
+    person,
+    running,
+    settled,
+)
 
 from sip2gw.backend.base import BackendError, UnavailableError
 from sip2gw.foundation.hashing import hash_pin
 from sip2gw.model import (
     Block,
     BlockType,
+    CalendarChange,
     DoorEntry,
     PatronRecord,
 )
 from sip2gw.serving.explaining.answer import explain
 from sip2gw.serving.site import build_site
 from sip2gw.shared.door_memory import WRONG_PINS_MAX, Admissions, Passages
+from sip2gw.staff.entrance.calendar import change_hours
+from sip2gw.staff.entrance.doors import stays_between
 
 ADMITTED, REFUSED = "24    ", "24Y   "
 STAFF_BLOCK = Block(BlockType.GENERAL, "", None, "staff")
@@ -184,6 +199,94 @@ async def test_a_stay_ends_at_midnight_where_nothing_closes(tmp_path):
         assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
 
 
+UNTIL_ONE = ('to = "24:00"', 'to = "13:00"')
+UNTIL_THREE = ('to = "13:00"', 'to = "15:00"')
+
+
+@pytest.mark.parametrize("how", ["a reload", "staff", "a restart"])
+async def test_who_is_inside_when_the_branch_closes_later_is_inside_until_then(tmp_path, how):
+    config = door(capacity=1).replace(*UNTIL_ONE)
+    async with running(tmp_path, config=config) as gateway:
+        await gateway.app.stay_chore.look()
+        assert (await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))).startswith(
+            ADMITTED
+        )
+        if how == "staff":
+            now = gateway.clock.now()
+            longer = CalendarChange("MAIN", "unstaffed", now, now + timedelta(hours=3), "", "eva")
+            await change_hours(gateway.store, longer)
+            await gateway.app.today_chore.look()
+        elif how == "a reload":
+            gateway.app.config.path.write_text(config.replace(*UNTIL_THREE))
+            await gateway.app.reload()
+        if how != "a restart":
+            await gateway.app.stay_chore.look()
+            await later_it_is_full_until_three(gateway)
+    if how == "a restart":
+        async with running(tmp_path, config=config.replace(*UNTIL_THREE)) as gateway:
+            await later_it_is_full_until_three(gateway)
+
+
+async def later_it_is_full_until_three(gateway):
+    entrance = await gateway.terminal("door-1")
+    gateway.clock.advance(2 * 3600)  # it is two o'clock
+    assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
+    assert await reasons(gateway) == ["granted", "full"]
+    inside = stays_between(
+        gateway.store, gateway.app.config.branches["MAIN"], NOON, NOON + timedelta(hours=9)
+    )
+    assert [stay.left for stay in inside] == [NOON + timedelta(hours=3)]
+
+
+async def test_a_new_day_does_not_keep_those_of_yesterday_inside(tmp_path):
+    """Though nobody looked while the branch was closed: the machine slept."""
+    config = door(capacity=1).replace(*UNTIL_ONE)
+    async with running(tmp_path, config=config) as gateway:
+        await gateway.app.stay_chore.look()
+        entrance = await gateway.terminal("door-1")
+        await entrance.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(23 * 3600)
+        await gateway.app.stay_chore.look()
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+
+
+async def test_stays_move_as_soon_as_the_store_can_be_written(tmp_path):
+    config = door(capacity=1).replace(*UNTIL_ONE)
+    async with running(tmp_path, config=config) as gateway:
+        await gateway.app.stay_chore.look()
+        await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))
+        gateway.app.config.path.write_text(config.replace(*UNTIL_THREE))
+        await gateway.app.reload()
+        backend = gateway.app.gateway.backend
+        with patch.object(backend, "move_stays", side_effect=UnavailableError("away")):
+            await gateway.app.stay_chore.look()
+        gateway.clock.advance(0.5)
+        await gateway.app.stay_chore.look()
+        gateway.clock.advance(2 * 3600)
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["told meanwhile", "not yet told"])
+async def test_who_went_out_while_the_store_was_away_is_not_inside(tmp_path, looked):
+    async with running(tmp_path, config=door(capacity=1, refuse_inside="true")) as gateway:
+        entrance, way_out = [await gateway.terminal(name) for name in ("door-1", "door-out")]
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        with store_away(gateway):
+            await way_out.ask(ask_23("1001B"))  # whose card this is nobody can say now
+            await gateway.app.tell_departures()
+        gateway.clock.advance(10)
+        if looked:
+            await gateway.app.tell_departures()
+            assert (await entrance.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        else:
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+            await gateway.app.tell_departures()
+            assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
+
+
 async def test_who_is_refused_for_anything_else_is_not_inside(tmp_path):
     async with running(tmp_path, config=door(capacity=1)) as gateway:
         entrance = await gateway.terminal("door-1")
@@ -201,6 +304,92 @@ async def test_who_is_inside_outlives_a_restart(tmp_path):
         assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
 
 
+async def test_who_went_out_at_another_gateway_and_comes_back_at_once_is_counted(tmp_path):
+    """The memory of passages is each gateway's own; who is inside is not (C10)."""
+    async with running(tmp_path, config=door(capacity=1)) as gateway:
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await gateway.store.leave_branch("MAIN", "1001")  # the exit is at another gateway
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        assert (await entrance.ask(ask_23("1005", "1005"))).startswith(REFUSED)
+        assert await reasons(gateway) == ["granted", "granted", "full"]
+
+
+@pytest.mark.parametrize("setting", ["refuse_inside", "capacity"])
+async def test_b41_where_people_are_counted_two_readings_at_two_gateways_are_one_passage(
+    tmp_path, setting
+):
+    """The second gateway begins where the first one stops."""
+    config = door(**{setting: {"refuse_inside": "true", "capacity": 1}[setting]})
+    for _ in range(2):
+        async with running(tmp_path, config=config) as gateway:
+            entrance = await gateway.terminal("door-1")
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+            assert await reasons(gateway) == ["granted"]
+
+
+@contextmanager
+def entries_unheard_of(gateway, error):
+    """The store notes entries; then it fails, or with `error` None the answer is never over."""
+    backend = gateway.app.gateway.backend
+    enter, noted = backend.enter_branch, asyncio.Event()
+
+    async def note(order):
+        await enter(order)
+        noted.set()
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    with patch.object(backend, "enter_branch", side_effect=note):
+        yield noted
+
+
+@pytest.mark.parametrize("later_s", [2, 60], ids=["within the window", "later"])
+@pytest.mark.parametrize("error", [UnavailableError("away"), None], ids=["store away", "hung up"])
+async def test_who_was_not_let_in_is_not_refused_as_already_inside(tmp_path, error, later_s):
+    """The entry was noted, but the door has not opened; from the next reading on all is usual."""
+    async with running(tmp_path, config=door(refuse_inside="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        with entries_unheard_of(gateway, error) as noted:
+            await entrance.send(ask_23("1001", "1001"))
+            await noted.wait()
+            if error is not None:
+                assert (await entrance.read()).startswith("24YYYY")
+            entrance.close()
+            await settled(lambda: not gateway.app.server.lines_of("door-1"))
+        gateway.clock.advance(later_s)
+        entrance = await gateway.terminal("door-1")
+        for _ in range(2):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        gateway.clock.advance(6)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        rows = [reason for reason in await reasons(gateway) if reason != "system"]
+        assert rows == ["granted", "already_inside"]
+
+
+async def test_who_was_not_let_in_takes_nobodys_place(tmp_path):
+    async with running(tmp_path, config=door(capacity=1)) as gateway:
+        entrance, second = [await gateway.terminal(name) for name in ("door-1", "door-2")]
+        with entries_unheard_of(gateway, UnavailableError("away")):
+            await entrance.ask(ask_23("1001", "1001"))
+        assert (await second.ask(ask_23("1005", "1005"))).startswith(ADMITTED)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+        await gateway.app.tell_departures()
+        assert (await reasons(gateway))[-2:] == ["granted", "full"]
+
+
+async def test_a_second_reading_that_hung_up_lets_nobody_in_again(tmp_path):
+    async with running(tmp_path, config=door(refuse_inside="true")) as gateway:
+        entrance = await gateway.terminal("door-1")
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        gateway.clock.advance(2)
+        with entries_unheard_of(gateway, UnavailableError("away")):
+            await entrance.ask(ask_23("1001", "1001"))
+        gateway.clock.advance(60)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+
+
 async def test_explaining_who_is_inside_lets_nobody_in(tmp_path):
     """B70."""
     async with running(tmp_path, config=door(capacity=1, refuse_inside="true")) as gateway:
@@ -215,6 +404,16 @@ async def test_explaining_who_is_inside_lets_nobody_in(tmp_path):
             assert details["inside"].startswith("not inside")
         await (await gateway.terminal("door-1")).ask(ask_23("1005", "1005"))
         assert (await explain(site, gateway.store, view, "1001", at=now)).reason == "full"
+
+
+async def test_what_is_explained_right_after_a_passage_is_granted_too(tmp_path):
+    """B70: somebody at the desk looks while the door still stands open."""
+    async with running(tmp_path, config=door(capacity=1, refuse_inside="true")) as gateway:
+        await (await gateway.terminal("door-1")).ask(ask_23("1001", "1001"))
+        site = build_site(gateway.app.config, gateway.store.capabilities)
+        view = site.by_name["door-1"].view
+        now = gateway.clock.now(view.zone)
+        assert (await explain(site, gateway.store, view, "1001", at=now)).reason == "granted"
 
 
 # The lists in the store (C10, C11, C62)
@@ -437,6 +636,54 @@ async def test_an_emergency_knows_what_was_seen_since_at_any_terminal_c110(tmp_p
         await kiosk.ask(ask_23("1001B", pin))
         with store_away(gateway):
             assert (await entrance.ask(ask_23("1001", "1001"))).startswith(expected)
+
+
+WITHOUT_PIN = """[profiles.cloakroom]
+kind = "door"
+door = { require_pin = false }
+[terminals.cloakroom]
+profile = "cloakroom"
+branch = "MAIN"
+password = "pw"
+"""
+
+
+@pytest.mark.parametrize("seen_at", ["door-out", "cloakroom"])
+async def test_an_emergency_knows_what_doors_without_pin_have_seen_since_c110(tmp_path, seen_at):
+    async with running(tmp_path, config=door(emergency="true") + WITHOUT_PIN) as gateway:
+        entrance, other = await gateway.terminal("door-1"), await gateway.terminal(seen_at)
+        assert (await entrance.ask(ask_23("1001", "1001"))).startswith(ADMITTED)
+        await gateway.store.set_block("1001", STAFF_BLOCK)
+        await other.ask(ask_23("1001B"))
+        with store_away(gateway):
+            assert (await entrance.ask(ask_23("1001", "1001"))).startswith(REFUSED)
+
+
+OTHER_CARD = {"number": "77"}
+BEFORE = [person("2001", "First", cards=[OTHER_CARD]), person("2002", "Second")]
+SINCE = {
+    "nobody's": [person("2001", "First", cards=[])],
+    "somebody else's": [
+        person("2001", "First", cards=[]),
+        person("2002", "Second", cards=[OTHER_CARD]),
+    ],
+}
+
+
+@pytest.mark.parametrize("seen_at", ["door-1", "kiosk-1", "door-out", "cloakroom"])
+@pytest.mark.parametrize("since", SINCE)
+async def test_an_emergency_admits_nobody_with_a_card_that_they_have_no_more_b40(
+    tmp_path, since, seen_at
+):
+    config = door(emergency="true") + WITHOUT_PIN
+    async with running(tmp_path, config=config, records=[*LIBRARY, *BEFORE]) as gateway:
+        entrance = await gateway.terminal("door-1")
+        other = entrance if seen_at == "door-1" else await gateway.terminal(seen_at)
+        assert (await entrance.ask(ask_23("77", "2001"))).startswith(ADMITTED)
+        load(gateway.store, SINCE[since])
+        await other.ask(ask_23("77", "2002"))
+        with store_away(gateway):
+            assert not (await entrance.ask(ask_23("77", "2001"))).startswith(ADMITTED)
 
 
 async def test_an_emergency_knows_what_a_payment_has_seen_since_c110(tmp_path):

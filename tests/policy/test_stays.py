@@ -5,12 +5,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sip2gw.model import Passage
-from sip2gw.policy.hours.calendar import CalendarMoment, OpeningState
+from sip2gw.model import CalendarChange, Passage
+from sip2gw.policy.hours.calendar import (
+    BranchCalendar,
+    CalendarMoment,
+    OpeningState,
+    Slot,
+)
 from sip2gw.policy.hours.stays import (
     Stay,
     between,
     stay_end,
+    stay_end_under,
     stays_of,
 )
 
@@ -52,6 +58,26 @@ def test_midnight_is_that_of_the_branch_when_the_clocks_change():
     saturday = datetime(2026, 3, 28, 12, tzinfo=ZONE)
     ends = stay_end(saturday, CalendarMoment(OpeningState.CLOSED, None))
     assert ends == datetime(2026, 3, 29, 0, tzinfo=ZONE)
+
+
+UNTIL_TEN = BranchCalendar(
+    [Slot(frozenset(range(7)), 9 * 60, 22 * 60, OpeningState.UNSTAFFED)], zone=ZONE
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "until", "ends"),
+    [
+        (at(21), "unstaffed", at(23), at(23)),
+        (at(21), "unstaffed", at(21, 30), at(22)),  # the configured hours go on from there
+        (at(21), "closed", at(23), at(22)),
+        (at(22), "unstaffed", at(23), at(22)),  # gone by then
+        (at(11), "unstaffed", at(23), at(23)),  # had begun before
+    ],
+)
+def test_c139_who_is_inside_when_staff_change_the_hours(changed, state, until, ends):
+    change = CalendarChange("MAIN", state, changed, until, "", "eva")
+    assert stay_end_under(UNTIL_TEN, [change], at(12)) == ends
 
 
 def test_a_stay_goes_from_the_way_in_to_the_way_out():

@@ -14,7 +14,7 @@ from sip2gw.backend.postgres.functions import (
     book_payment_function,
     circulate_function,
 )
-from sip2gw.backend.postgres.released import BOOK_PAYMENT_1
+from sip2gw.backend.postgres.released import BOOK_PAYMENT_1, ENTER_BRANCH_2
 from sip2gw.backend.sql.migrations.money import (
     GUARDED_IN_ENTRIES,
     LEDGER_KINDS,
@@ -55,16 +55,19 @@ def numbered(statement: str) -> str:
 ENTER_BRANCH = """
 CREATE FUNCTION enter_branch(
     p_branch TEXT, p_passage TEXT, p_patron TEXT, p_now TEXT, p_ends TEXT, p_same_since TEXT,
-    p_capacity BIGINT, p_refuse_inside BOOLEAN, OUT o_others BIGINT, OUT o_inside BIGINT)
+    p_same_until TEXT, p_capacity BIGINT, p_refuse_inside BOOLEAN,
+    OUT o_others BIGINT, OUT o_inside BIGINT, OUT o_again BIGINT)
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('sip2gw presence'), hashtext(p_branch));
     DELETE FROM presence WHERE branch = p_branch AND ends <= p_now;
     SELECT COUNT(*) FILTER (WHERE patron_id <> p_patron),
-           COUNT(*) FILTER (WHERE patron_id = p_patron
-                            AND NOT (passage = p_passage AND since > p_same_since))
-    INTO o_others, o_inside FROM presence WHERE branch = p_branch;
-    IF (p_capacity = 0 OR o_others < p_capacity) AND NOT (p_refuse_inside AND o_inside > 0) THEN
+           COUNT(*) FILTER (WHERE patron_id = p_patron),
+           COUNT(*) FILTER (WHERE patron_id = p_patron AND passage = p_passage
+                            AND since > p_same_since AND since < p_same_until)
+    INTO o_others, o_inside, o_again FROM presence WHERE branch = p_branch;
+    IF o_again = 0 AND (p_capacity = 0 OR o_others < p_capacity)
+       AND NOT (p_refuse_inside AND o_inside > o_again) THEN
         INSERT INTO presence (branch, patron_id, passage, since, ends)
         VALUES (p_branch, p_patron, p_passage, p_now, p_ends)
         ON CONFLICT (branch, patron_id) DO UPDATE
@@ -73,7 +76,7 @@ BEGIN
 END $$"""
 """Looks who is inside and notes the patron in one round trip, one entry of a branch after the
 other. The condition is `sip2gw.policy.access.has_room`; the contract suite holds both together.
-Migration 4 makes it anew: `passage` was `terminal` before."""
+A second reading changes nothing."""
 
 _REFUSE_CHANGE = """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -148,8 +151,8 @@ class PostgresDialect:
         WHERE table_schema = current_schema() AND table_name = ? ORDER BY ordinal_position"""
     beside: Mapping[int, tuple[str, ...]] = {
         1: (_REFUSE_CHANGE, BOOK_PAYMENT_1),
-        2: (ENTER_BRANCH,),
-        4: ("DROP FUNCTION enter_branch", ENTER_BRANCH),
+        2: (ENTER_BRANCH_2,),
+        4: ("DROP FUNCTION enter_branch", ENTER_BRANCH_2),
         9: (
             "ALTER TABLE fee DROP CONSTRAINT IF EXISTS fee_amount_check",
             "ALTER TABLE ledger_transaction"
@@ -168,11 +171,13 @@ class PostgresDialect:
     }
     derived: tuple[str, ...] = (
         "DROP FUNCTION IF EXISTS book_payment",
+        "DROP FUNCTION IF EXISTS enter_branch",
         "DROP FUNCTION IF EXISTS circulation_facts",
         "DROP FUNCTION IF EXISTS circulate",
         "DROP FUNCTION IF EXISTS settle_payment",
         "DROP FUNCTION IF EXISTS settle_circulation",
         book_payment_function(FACTS_LOCK),
+        ENTER_BRANCH,
         CIRCULATION_FACTS,
         circulate_function(FACTS_LOCK),
         SETTLE_PAYMENT,

@@ -48,3 +48,24 @@ BEGIN
     RETURN TRUE;
 END $$"""
 """As of schema 6."""
+
+ENTER_BRANCH_2 = """
+CREATE FUNCTION enter_branch(
+    p_branch TEXT, p_passage TEXT, p_patron TEXT, p_now TEXT, p_ends TEXT, p_same_since TEXT,
+    p_capacity BIGINT, p_refuse_inside BOOLEAN, OUT o_others BIGINT, OUT o_inside BIGINT)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('sip2gw presence'), hashtext(p_branch));
+    DELETE FROM presence WHERE branch = p_branch AND ends <= p_now;
+    SELECT COUNT(*) FILTER (WHERE patron_id <> p_patron),
+           COUNT(*) FILTER (WHERE patron_id = p_patron
+                            AND NOT (passage = p_passage AND since > p_same_since))
+    INTO o_others, o_inside FROM presence WHERE branch = p_branch;
+    IF (p_capacity = 0 OR o_others < p_capacity) AND NOT (p_refuse_inside AND o_inside > 0) THEN
+        INSERT INTO presence (branch, patron_id, passage, since, ends)
+        VALUES (p_branch, p_patron, p_passage, p_now, p_ends)
+        ON CONFLICT (branch, patron_id) DO UPDATE
+        SET passage = excluded.passage, since = excluded.since, ends = excluded.ends;
+    END IF;
+END $$"""
+"""Migration 4 makes it anew: `passage` was `terminal` before."""

@@ -127,9 +127,11 @@ _LAST_CHANGES = numbered(calendar.LAST_CHANGES)
 _HOLD_QUEUE = numbered(queries.HOLD_QUEUE)
 _COPY_OF_TITLE = numbered(queries.COPY_OF_TITLE)
 _JOURNALLED = numbered(journal.ABOUT_ITEM)
-_ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8)"
+_ENTER = "SELECT * FROM enter_branch($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _FEES_SETTLED_BY = numbered(queries.FEES_SETTLED_BY)
 _PENDING = numbered(exports.PENDING)
+_TAKE_BACK = numbered(queries.TAKE_BACK)
+_MOVE_STAYS = numbered(queries.MOVE_STAYS)
 _LEAVE = numbered(queries.LEAVE)
 _LEAVE_BY_PASSAGE = numbered(queries.LEAVE_BY_PASSAGE)
 _LIFT_BLOCKS = numbered(f"{queries.LIFT_BLOCKS} RETURNING 1")
@@ -397,6 +399,7 @@ class PostgresStore(Library):
             time_text(order.now),
             time_text(order.stay_ends),
             time_text(order.same_since),
+            time_text(order.same_until),
             order.capacity,
             order.refuse_inside,
         )
@@ -410,6 +413,14 @@ class PostgresStore(Library):
     async def leave_branch(self, branch: str, patron_id: str) -> None:
         """The patron has gone out."""
         await self._read(_LEAVE, branch, patron_id)
+
+    async def take_back(self, order: EntryOrder) -> None:
+        """The stay that began with `order`, if it did, is none: nobody was let in."""
+        await self._read(_TAKE_BACK, order.branch, order.passage, time_text(order.now))
+
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""
+        await self._read(_MOVE_STAYS, time_text(ends), branch, time_text(since))
 
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Whoever came in by that passage has gone out."""

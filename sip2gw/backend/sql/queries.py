@@ -610,13 +610,16 @@ CLOSE_REVIEW = """
 
 PRESENCE = """
     SELECT COUNT(CASE WHEN patron_id <> ? THEN 1 END),
-           COUNT(CASE WHEN patron_id = ? AND NOT (passage = ? AND since > ?) THEN 1 END)
+           COUNT(CASE WHEN patron_id = ? THEN 1 END),
+           COUNT(CASE WHEN patron_id = ? AND passage = ? AND since > ? AND since < ? THEN 1 END)
     FROM presence WHERE branch = ? AND ends > ?"""
 ENTER = """
     INSERT INTO presence (branch, patron_id, passage, since, ends) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (branch, patron_id) DO UPDATE
     SET passage = excluded.passage, since = excluded.since, ends = excluded.ends"""
 END_STAYS = "DELETE FROM presence WHERE branch = ? AND ends <= ?"
+TAKE_BACK = "DELETE FROM presence WHERE branch = ? AND passage = ? AND since = ?"
+MOVE_STAYS = "UPDATE presence SET ends = ? WHERE branch = ? AND ends > ?"
 LEAVE = "DELETE FROM presence WHERE branch = ? AND patron_id = ?"
 LEAVE_BY_PASSAGE = "DELETE FROM presence WHERE branch = ? AND passage = ?"
 FORGET_STAYS = "DELETE FROM presence WHERE ends <= ?"

@@ -114,6 +114,7 @@ MIGRATIONS = (
     Migration(
         38, "what was paid for what is cancelled is a surplus; to whom a copy is on its way", ()
     ),
+    Migration(39, "a second reading of a card at a door changes nothing of the first", ()),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

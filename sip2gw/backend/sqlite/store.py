@@ -574,6 +574,17 @@ class Store(Library):
         """The patron has gone out."""
         await self.write(_executing(queries.LEAVE, (branch, patron_id)))
 
+    async def take_back(self, order: EntryOrder) -> None:
+        """The stay that began with `order`, if it did, is none: nobody was let in."""
+        # Written behind the order, which may be under way still.
+        values = (order.branch, order.passage, time_text(order.now))
+        await self.write(_executing(queries.TAKE_BACK, values))
+
+    async def move_stays(self, branch: str, since: datetime, ends: datetime) -> None:
+        """All stays at `branch` that had not ended at `since` end by themselves at `ends`."""
+        values = (time_text(ends), branch, time_text(since))
+        await self.write(_executing(queries.MOVE_STAYS, values))
+
     async def leave_by_passage(self, branch: str, passage: str) -> None:
         """Whoever came in by that passage has gone out."""
         await self.write(_executing(queries.LEAVE_BY_PASSAGE, (branch, passage)))

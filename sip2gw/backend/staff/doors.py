@@ -31,25 +31,30 @@ def presence_values(order: EntryOrder) -> tuple[str, ...]:
     return (
         order.patron_id,
         order.patron_id,
+        order.patron_id,
         order.passage,
         time_text(order.same_since),
+        time_text(order.same_until),
         order.branch,
         time_text(order.now),
     )
 
 
-def presence_of(row: tuple[int, int]) -> Presence:
+def presence_of(row: tuple[int, int, int]) -> Presence:
     """The value behind a row of `queries.PRESENCE`."""
-    others, inside = row
-    return Presence(others, inside > 0)
+    others, inside, again = row
+    return Presence(others, inside > again, again > 0)
 
 
 def enter(connection: Connection, order: EntryOrder) -> WriteResult[Presence]:
-    """Look who is inside and note the patron, if there is room."""
+    """Look who is inside and note the patron, if there is room.
+
+    A second reading of the same passage changes nothing.
+    """
     now = time_text(order.now)
     connection.execute(queries.END_STAYS, (order.branch, now))
     presence = presence_of(connection.execute(queries.PRESENCE, presence_values(order)).fetchone())
-    if has_room(presence, order.capacity, order.refuse_inside):
+    if not presence.again and has_room(presence, order.capacity, order.refuse_inside):
         stay = (order.branch, order.patron_id, order.passage, now, time_text(order.stay_ends))
         connection.execute(queries.ENTER, stay)
     return WriteResult(presence)

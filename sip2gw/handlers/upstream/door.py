@@ -68,6 +68,6 @@ async def _tell_facts(session: Session, request: PatronRequest) -> Answer:
     number, pin = request.patron_identifier, request.patron_password
     required = session.terminal.door.require_pin
     presented = present(session, number, pin, asked.record, asked.card, asked.pin, required)
-    _, decision = await decide_entry(session, presented)
+    facts, decision = await decide_entry(session, presented)
     answer = tell(session, request, presented, asked.response)
-    return ours.tell_facts(session, presented, decision, answer)
+    return ours.tell_facts(session, presented, facts, decision, answer)

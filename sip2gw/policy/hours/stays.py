@@ -7,13 +7,14 @@ close within a day.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from msgspec import Struct
 
-from sip2gw.model import Passage
-from sip2gw.policy.hours.calendar import CalendarMoment
+from sip2gw.model import CalendarChange, Passage
+from sip2gw.policy.hours.calendar import BranchCalendar, CalendarMoment
+from sip2gw.policy.hours.today import state_then
 from sip2gw.protocol.structs import Discreet, Hidden
 
 STAY_MAX = timedelta(hours=24)
@@ -30,6 +31,22 @@ def stay_end(entered: datetime, calendar: CalendarMoment) -> datetime:
         return closing
     tomorrow = entered.date() + timedelta(days=1)
     return datetime.combine(tomorrow, time(), entered.tzinfo).astimezone(UTC)
+
+
+def stay_end_under(
+    calendar: BranchCalendar, changes: Sequence[CalendarChange], entered: datetime
+) -> datetime:
+    """The same with all that staff have changed of the hours, before and after (C139).
+
+    Who is inside when staff change the closing time stays until the new one.
+    """
+    zone = calendar.zone
+    end = stay_end(entered.astimezone(zone), state_then(calendar, changes, entered))
+    for change in changes:
+        then = state_then(calendar, changes, change.since)
+        if entered < change.since < end and then.open_until is not None:
+            end = stay_end(change.since.astimezone(zone), then)
+    return end
 
 
 class Stay(Discreet, Struct, frozen=True):

@@ -186,17 +186,15 @@ class JointAdmissions(ToldAdmissions[PatronRecord]):
             told = Admitted(record.id, terminal, card, now_s, data)
             self._courier.tell(told, can_wait=True)
 
-    def see(self, record: PatronRecord, *, right: bool | None = None) -> None:
+    def see(self, record: PatronRecord, card: str = "", *, right: bool | None = None) -> None:
         """See `Admissions`."""
         known = self._patrons.get(record.id)
-        if known is None:
-            return
-        if self._is_news(record):
+        if known is not None and self._is_news(record):
             known.seen_s = now_s = self._monotonic()
             data = self._sealed(record, now_s)
             if data:
                 self._courier.tell(Seen(record.id, now_s, data))
-        super().see(record, right=right)
+        super().see(record, card, right=right)
 
     def note_pin(self, patron_id: str, *, right: bool) -> None:
         """See `Admissions`."""

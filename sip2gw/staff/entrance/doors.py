@@ -110,16 +110,14 @@ def stays_between(store: Library, branch: Branch, since: datetime, until: dateti
     from sip2gw.policy.hours.stays import (
         STAY_MAX,
         between,
-        stay_end,
+        stay_end_under,
         stays_of,
     )
-    from sip2gw.policy.hours.today import state_then
 
     changes = store.calendar_history(branch.code)
 
     def ends(entered: datetime) -> datetime:
-        local = entered.astimezone(branch.zone)
-        return stay_end(local, state_then(branch.calendar, changes, entered))
+        return stay_end_under(branch.calendar, changes, entered)
 
     # A patron who went in before the span may still be inside, and may go out after it.
     passages = store.passages(branch.code, since - STAY_MAX, until + STAY_MAX)
