@@ -494,20 +494,31 @@ async def test_the_line_of_the_questions_about_authorisers_is_anybodys_again(sit
     assert len(library.released) == 1
 
 
-async def test_what_was_renewed_stays_said_if_they_fail_for_the_next(site):
+@pytest.mark.parametrize(
+    ("sends", "said"),
+    [
+        pytest.param(
+            True, "AFWe are not sure that this was done. Please ask the staff.|", id="sent"
+        ),
+        pytest.param(False, "", id="not sent"),
+    ],
+)
+async def test_what_was_renewed_stays_said_if_they_fail_for_the_next(site, sends, said):
     gateway = await site("renewals_of_authorisers = true", RELATED)
     yes = response(f"6610001{'0000'}{THEN}AOTHERE|BMX1|")
 
     class FailsFor1021(FakeLibrary):
         async def ask(self, account, terminal, request, lease=None, sent=None):
             if request.patron_identifier == "1021":
-                sent()
-                raise NoAnswerError
+                if sends:
+                    sent()
+                raise NoAnswerError if sends else NotAskedError
             return await super().ask(account, terminal, request, lease, sent)
 
     answer = await helped(gateway, FailsFor1021({"65": yes}), f"65{STAMP}AOHUB|AA1020|AD1020|")
     assert answer.startswith(f"6610001{'0000'}{STAMP}AOHUB|BMX1|")
-    assert "AFWe are not sure that this was done. Please ask the staff.|" in answer
+    assert ("|AF" in answer) == sends
+    assert said in answer
 
 
 @pytest.mark.parametrize(

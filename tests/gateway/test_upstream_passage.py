@@ -14,8 +14,8 @@ from sip2gw.backend.base import (
 )
 from sip2gw.backend.system import NoAnswerError, NotAskedError
 from sip2gw.foundation.clock import Clock
-from sip2gw.handlers.upstream.once import send_once, sending_of
-from sip2gw.protocol.messages import Checkout, CheckoutResponse, Renew
+from sip2gw.handlers.upstream.once import send_beside, send_once, sending_of
+from sip2gw.protocol.messages import Checkout, CheckoutResponse, Renew, RenewAll
 from sip2gw.shared.sendings import Sendings
 
 STAMP = "20260310    120000"
@@ -181,6 +181,34 @@ async def test_what_is_under_way_may_be_done_from_when_it_is_sent(session):
     heard.set()
     await asking
     assert not may_be_done()
+
+
+@pytest.mark.parametrize(
+    ("error", "noted"),
+    [(NoAnswerError(), ["noted"]), (HungUpError(), [])],
+    ids=["not answered", "hung up"],
+)
+async def test_what_may_go_up_twice_is_noted_only_for_who_waits(session, error, noted):
+    """Who has hung up asks again, and it goes up again then."""
+    request = RenewAll(transaction_date=STAMP, patron_identifier="1")
+
+    async def fails(sent):
+        sent()
+        raise error
+
+    with pytest.raises(HungUpError if not noted else OutcomeUnknownError):
+        await send_beside(session, request, fails, at_once)
+    assert session.services.backend.done == noted
+
+
+async def test_what_was_not_sent_is_no_doubt_either_where_it_may_go_up_twice(session):
+    async def fails(sent):
+        raise NoAnswerError
+
+    request = RenewAll(transaction_date=STAMP, patron_identifier="1")
+    with pytest.raises(NoAnswerError):
+        await send_beside(session, request, fails, at_once)
+    assert session.services.backend.done == []
 
 
 async def test_who_hangs_up_hears_nothing_and_nothing_is_noted(session):
