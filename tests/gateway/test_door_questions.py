@@ -1,7 +1,7 @@
 """What a door was answered a moment ago is remembered no longer than that.  (C122)"""
 
 from sip2gw.shared import door_questions
-from sip2gw.shared.door_questions import FORGOTTEN_EVERY_S, DoorQuestions
+from sip2gw.shared.door_questions import DoorQuestions
 
 QUESTION = ("door-1", b"digest")
 
@@ -24,9 +24,26 @@ def test_what_is_over_is_forgotten_soon_after_when_more_comes():
     asked = DoorQuestions()
     for tenth in range(1000):
         asked.remember(("door-1", b"%d" % tenth), "answer", tenth / 10, 5.0)
-        assert len(asked) <= 10 * (5 + FORGOTTEN_EVERY_S)
+        assert len(asked) <= 10 * 2 * 5
     asked.remember(QUESTION, "answer", 200.0, 5.0)
     assert len(asked) == 1
+
+
+def test_the_longest_window_counts_for_all():
+    """A door with a short window must not have an answer forgotten that another one needs."""
+    asked = DoorQuestions()
+    asked.remember(("door-2", b""), "another", 100.0, 60.0)
+    asked.remember(QUESTION, "answer", 159.0, 60.0)
+    for second in range(160, 219):
+        asked.remember(("door-3", b"%d" % second), "another", second, 1.0)
+        assert asked.recall(QUESTION, second) == "answer"
+
+
+def test_what_was_asked_again_lasts_from_then_on():
+    asked = DoorQuestions()
+    asked.remember(QUESTION, "old", 100.0, 5.0)
+    asked.remember(QUESTION, "new", 106.0, 5.0)
+    assert asked.recall(QUESTION, 110.9) == "new"
 
 
 def test_what_is_forgotten_is_asked_anew():
@@ -37,7 +54,7 @@ def test_what_is_forgotten_is_asked_anew():
 
 
 def test_there_is_room_for_so_many(monkeypatch):
-    monkeypatch.setattr(door_questions, "QUESTIONS_MAX", 3)
+    monkeypatch.setattr(door_questions, "QUESTIONS_MAX", 4)
     asked = DoorQuestions()
     for number in range(5):
         asked.remember(("door-1", b"%d" % number), number, 0.0, 5.0)
@@ -48,4 +65,4 @@ def test_there_is_room_for_so_many(monkeypatch):
         3,
         4,
     ]
-    assert "2" not in repr(list(asked._answered.values()))
+    assert "2" not in repr([*asked._before.values(), *asked._lately.values()])
