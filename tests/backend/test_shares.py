@@ -201,12 +201,54 @@ async def test_of_who_has_paid_before_three_statements_note_that_it_goes_up_and_
     assert counts == [4 + locks, 4, 3 + locks, 4]
 
 
-def test_what_goes_up_for_a_debtor_is_found_by_them_alone() -> None:
-    """With the moment of its end in the index, each payment would move an entry."""
+async def alone(library: Library) -> dict[str, bool]:
+    """Of each share of which nobody knows, by its BK: whether nothing else moved the debts."""
+    return {one.bk: one.alone for one in await library.sent_shares()}
+
+
+@pytest.mark.parametrize(
+    ("ended_s", "booked", "is_alone"),
+    [(-10, True, False), (-10.000001, True, True), (60, True, False), (0, False, True)],
+)
+async def test_what_was_booked_since_shortly_before_it_began_moved_the_debts(
+    library: Library, ended_s: float, booked: bool, is_alone: bool
+) -> None:
+    """B75: then a list of fees does not tell what became of it. What was not booked moves none."""
+    other, own = replace(TOM, amount=100), replace(TOM, amount=200)
+    first = await begun(library, other, bk="B1")
+    ended = NOW + timedelta(seconds=ended_s)
+    await library.end_share(first.payment_id, 0, booked=booked, now=ended)
+    await begun(library, own, bk="B2")
+    await begun(library, TIM, bk="B3")  # of somebody else
+    assert await alone(library) == {"B2": is_alone, "B3": True}
+
+
+async def test_of_two_that_are_open_for_one_debtor_none_is_alone(library: Library) -> None:
+    await begun(library, replace(TOM, amount=100), bk="B1")
+    await begun(library, replace(TOM, amount=200), bk="B2")
+    assert await alone(library) == {"B1": False, "B2": False}
+
+
+async def test_the_parts_of_one_payment_follow_one_another(library: Library) -> None:
+    """What the first has moved is in what the second was sent with."""
+    payment = await begun(library, replace(TOM, amount=100), replace(TOM, amount=200))
+    await end(library, payment, 0, booked=True, then=payment.shares[1])
+    assert await alone(library) == {"B1": True}
+
+
+def test_who_has_paid_for_years_pays_as_fast_as_on_the_first_day() -> None:
+    """Nothing is read of shares that ended before the list that the payment was decided on."""
     with closing(memory()) as connection:
         migrate(connection)
-        named = connection.execute("SELECT name FROM pragma_index_info('payment_share_debtor')")
-        assert named.fetchall() == [("debtor_id",)]
+        steps = connection.execute(
+            f"EXPLAIN QUERY PLAN {shares.OTHER_SHARES}", ("P8", "ID", "P8", "ID", "2026")
+        )
+        assert [step for *_, step in steps if step.startswith(("SEARCH", "SCAN"))] == [
+            "SEARCH s USING INDEX payment_share_open (debtor_id=?)",
+            "SEARCH u USING PRIMARY KEY (payment_id=?)",
+            "SEARCH e USING COVERING INDEX payment_share_ended (ended>?)",
+            "SEARCH s USING PRIMARY KEY (payment_id=? AND position=?)",
+        ]
 
 
 async def test_a_payer_who_is_gone_meanwhile_pays_nothing(library: Library) -> None:

@@ -115,6 +115,9 @@ MIGRATIONS = (
         38, "what was paid for what is cancelled is a surplus; to whom a copy is on its way", ()
     ),
     Migration(39, "a second reading of a card at a door changes nothing of the first", ()),
+    Migration(
+        40, "what may still be on a debtor's list, found by itself", money.SHARES_STILL_ON_LISTS
+    ),
 )
 
 SCHEMA_NUMBER = MIGRATIONS[-1].number

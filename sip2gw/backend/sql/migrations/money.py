@@ -172,6 +172,18 @@ SHARES_OF_DEBTOR = (
 """Without the moment at which a share ended: nobody has so many, and noting that moment moved an
 entry of the index in every payment."""
 
+SHARES_STILL_ON_LISTS = (
+    "DROP INDEX payment_share_debtor",
+    "DROP INDEX payment_share_sent",
+    """CREATE INDEX payment_share_open ON payment_share (debtor_id)
+        WHERE state = 'sent' OR state = 'planned'""",
+    """CREATE INDEX payment_share_ended ON payment_share (ended, debtor_id)
+        WHERE ended IS NOT NULL""",
+)
+"""What a list of the library system may still have of a debtor: the few shares that are open, and
+the few that ended since. So whoever has paid for years pays as fast as on the first day, and what
+is booked goes to the end of an index, not somewhere into it."""
+
 NUMBERS_TAKEN_OVER = (
     "CREATE INDEX payment_taken_over ON payment (terminal, bk) WHERE key IS NULL",
 )

@@ -12,7 +12,7 @@ of the caller.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,6 +65,9 @@ _SENT, _BOOKED = ShareState.SENT.value, ShareState.BOOKED.value
 _NOT_SENT = (ShareState.PLANNED.value, None, None, None)
 """State, moment and debts of a share that is not sent yet."""
 
+_NEVER = "~"
+"""When something ended that has not: after all moments."""
+
 BESIDE = timedelta(seconds=10)
 """What ended so long before a payment began may still have moved what it saw."""
 
@@ -108,17 +111,18 @@ DOUBT_SHARE = """
 RESOLVE_SHARES = """
     UPDATE payment_share SET resolved = ?
     WHERE payment_id = ? AND settled IS NOT NULL AND resolved IS NULL"""
-BOOK = """
+BOOK_SINGLE = """
     UPDATE payment SET status = 'booked', texts = COALESCE(?, texts)
-    WHERE id = ? AND status = 'unknown' AND NOT EXISTS
-        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')"""
-BOOKED = fill(
-    """{book}
+    WHERE id = ? AND status = 'unknown'"""
+"""Of a payment whose only share is booked."""
+BOOK = fill(
+    """{book_single} AND NOT EXISTS
+        (SELECT 1 FROM payment_share s WHERE s.payment_id = payment.id AND s.state <> 'booked')
     RETURNING (SELECT COUNT(*) FROM payment_share s WHERE s.payment_id = payment.id), {columns}""",
-    book=BOOK,
+    book_single=BOOK_SINGLE,
     columns=", ".join(queries.PAYMENT_COLUMNS),
 )
-"""The same, how many shares there are, and what is booked."""
+"""The same if all shares are booked: how many there are, and what the payment is."""
 CLOSE_REST = """
     UPDATE payment_share SET state = 'refused', ended = ?, settled = ?, note = ?
     WHERE payment_id = ? AND state IN ('planned', 'refused')"""
@@ -144,16 +148,23 @@ SENT_SHARES = """
            s.owed_before, s.lines_before, p.transacted
     FROM payment_share s JOIN payment p ON p.id = s.payment_id
     WHERE s.state = 'sent' ORDER BY s.sent, s.payment_id"""
-BESIDE_SHARE = """
-    SELECT 1 FROM payment_share WHERE debtor_id = ? AND payment_id <> ?
-        AND (state = 'sent' OR (state = 'booked' AND ended >= ?)) LIMIT 1"""
+BOOKED_BESIDE = """
+    SELECT e.debtor_id, e.payment_id, e.ended
+    FROM payment_share e
+    JOIN payment_share s ON s.payment_id = e.payment_id AND s.position = e.position
+    WHERE e.ended >= ? AND s.state = 'booked'
+        AND e.debtor_id IN (SELECT debtor_id FROM payment_share WHERE state = 'sent')"""
+"""What was booked since for those of whom something is open."""
 OTHER_SHARES = """
     SELECT s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept FROM payment_share s
-    WHERE s.debtor_id = ? AND s.payment_id <> ?
-        AND (s.state = 'sent' OR (s.state = 'booked' AND s.ended > ?)
-             OR (s.state = 'planned' AND EXISTS
-                 (SELECT 1 FROM payment_share u
-                  WHERE u.payment_id = s.payment_id AND u.state = 'sent')))"""
+    WHERE (s.state = 'sent' OR s.state = 'planned') AND s.debtor_id = ? AND s.payment_id <> ?
+        AND EXISTS (SELECT 1 FROM payment_share u
+                    WHERE u.payment_id = s.payment_id AND u.state = 'sent')
+    UNION ALL
+    SELECT s.debtor_id, s.card, s.relation, s.amount, s.fee_id, s.kept
+    FROM payment_share e
+    JOIN payment_share s ON s.payment_id = e.payment_id AND s.position = e.position
+    WHERE e.debtor_id = ? AND e.payment_id <> ? AND e.ended > ? AND s.state = 'booked'"""
 """What other payments take for a debtor that a list of that moment still has: it is under way, or
 unknown, follows another share that is, or was booked since."""
 PAID_AGAIN = """p.status = 'refused' AND r.terminal = p.terminal AND r.key = a.key
@@ -244,7 +255,8 @@ def _refusal_beside(
     for debtor_id in sorted({share.debtor_id for share in shares}):
         if hold:
             connection.execute(hold, (debtor_id,))
-        rows = connection.execute(OTHER_SHARES, (debtor_id, payment_id, asked)).fetchall()
+        values = (debtor_id, payment_id, debtor_id, payment_id, asked)
+        rows = connection.execute(OTHER_SHARES, values).fetchall()
         if rows:
             own = [share for share in shares if share.debtor_id == debtor_id]
             reason = refusal_beside(own, [_share(row) for row in rows])
@@ -437,7 +449,7 @@ def _book_single(
     (line,) = payment.lines
     what = (line.fee_id, line.debtor_id, line.relation, line.amount)
     _post(connection, payment.id, 0, time, (single.account, single.till, *what))
-    connection.execute(BOOK, (list_text(texts) if texts else None, payment.id))
+    connection.execute(BOOK_SINGLE, (list_text(texts) if texts else None, payment.id))
     return replace(payment, texts=tuple(texts)) if texts else payment
 
 
@@ -459,7 +471,7 @@ def _book(
     `ended` is what its last share has given.
     """
     values = (list_text(texts) if texts else None, payment_id)
-    row = connection.execute(BOOKED, values).fetchone()
+    row = connection.execute(BOOK, values).fetchone()
     if row is None or ended is None:
         return row is not None, None
     shares, *columns = row
@@ -495,14 +507,27 @@ def _post(
 
 def sent(connection: Connection) -> list[SentShare]:
     """What went up and nobody knows of yet, by any gateway; oldest first."""
-    return [_sent(connection, row) for row in connection.execute(SENT_SHARES).fetchall()]
+    rows = connection.execute(SENT_SHARES).fetchall()
+    if not rows:
+        return []
+    since = min(_beside_since(row) for row in rows)
+    booked = connection.execute(BOOKED_BESIDE, (since,)).fetchall()
+    beside: dict[str, list[tuple[str, str]]] = {}
+    for debtor_id, payment_id, ended in (*((row[10], row[0], _NEVER) for row in rows), *booked):
+        beside.setdefault(debtor_id, []).append((payment_id, ended))
+    return [_sent(row, beside[row[10]]) for row in rows]
 
 
-def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
+def _beside_since(row: Sequence[Any]) -> str:
+    """What ended before that moment has not moved what a row of `SENT_SHARES` saw."""
+    return time_text(moment_value(row[9]) - BESIDE)
+
+
+def _sent(row: Sequence[Any], beside: Iterable[tuple[str, str]]) -> SentShare:
+    """A row of `SENT_SHARES`; `beside` are payments for the same debtor, and when they ended."""
     payment_id, position, account, terminal, bk, payment_type, currency, sent_at = row[:8]
-    doubt, time, debtor_id, card, relation, amount, fee_id, kept, owed, lines, transacted = row[8:]
-    since = time_text(moment_value(time) - BESIDE)
-    beside = connection.execute(BESIDE_SHARE, (debtor_id, payment_id, since)).fetchone()
+    doubt, _, debtor_id, card, relation, amount, fee_id, kept, owed, lines, transacted = row[8:]
+    since = _beside_since(row)
     before = Debts(owed, None if lines is None else tuple(map(tuple, json.loads(lines))))
     return SentShare(
         payment_id=payment_id,
@@ -515,7 +540,7 @@ def _sent(connection: Connection, row: Sequence[Any]) -> SentShare:
         sent=moment_value(sent_at),
         share=_share((debtor_id, card, relation, amount, fee_id, kept), before),
         transacted=time_value(transacted),
-        alone=beside is None,
+        alone=all(other == payment_id or ended < since for other, ended in beside),
         in_doubt=bool(doubt),
     )
 
