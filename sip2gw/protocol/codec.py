@@ -20,6 +20,7 @@ from sip2gw.protocol.checksum import split_trailer
 from sip2gw.protocol.errors import UnknownMessageError, UnreadableError
 from sip2gw.protocol.fields import (
     COMMAND_WIDTH,
+    NUL,
     SCREEN_TAG,
     TAG_WIDTH,
     Fixed,
@@ -195,7 +196,7 @@ def _compile_reader(message: type[Message], wire: WireFormat) -> Reader:
             head, tail = text[:fixed_end], text[fixed_end:]
         else:
             head, tail = body[:fixed_end].decode("latin-1"), decode(body[fixed_end:])
-        if b"\0" in body:
+        if NUL in body:
             head, tail = head.replace("\0", NO_CHARACTER), tail.replace("\0", NO_CHARACTER)
         if len(head) < fixed_end or "|" in head:
             raise UnreadableError(message.code)

@@ -38,6 +38,9 @@ VALUE_BYTES_MAX = 255
 SCREEN_TAG = "AF"
 """Where the screen texts stand that a wire format may rewrite."""
 
+NUL, LF = 0x00, 0x0A
+"""Bytes by number: asked for bytes in bytes, Python 3.11 first makes an error, for 0.3 µs."""
+
 COMMAND_WIDTH = 2
 TAG_WIDTH = 2
 

@@ -14,6 +14,7 @@ from sip2gw.backend.upstream.readings import Readings
 from sip2gw.config.tables.upstream import Account
 from sip2gw.foundation.eager import OneWait
 from sip2gw.protocol.errors import AnotherPatronError, ProtocolError
+from sip2gw.protocol.fields import NUL
 from sip2gw.protocol.line.connection import RESEND_BODY, ClientConnection
 from sip2gw.protocol.line.matching import Asked
 from sip2gw.protocol.messages import AcsStatus
@@ -187,7 +188,7 @@ class Line(asyncio.Protocol):
             ProtocolError: `data` cannot be that, or asks for the request once too often.
         """
         client = self._client
-        if b"\0" in data:
+        if NUL in data:
             raise ProtocolError("a NUL")
         body = client.next_body(data)
         while body == RESEND_BODY:

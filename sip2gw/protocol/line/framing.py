@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sip2gw.protocol.errors import FrameTooLongError
+from sip2gw.protocol.fields import LF
 
 FRAME_BYTES_MAX = 8192
 """Default limit of a frame, line end not counted (C31)."""
@@ -43,7 +44,7 @@ class FrameBuffer:
                 0 < end <= self._frame_bytes_max
                 and data.find(b"\r") == end
                 and data[0] not in _JUNK
-                and b"\n" not in data
+                and LF not in data
             ):
                 self._whole = data[:end]
                 return
