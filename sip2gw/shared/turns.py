@@ -21,9 +21,12 @@ class NameTurns:
 
     def take_free(self, names: Sequence[str]) -> bool:
         """Take the turn of each of `names` if nobody has any of them; whether that was so."""
-        if not self._taken.keys().isdisjoint(names):
-            return False
-        self._taken.update(dict.fromkeys(names))
+        taken = self._taken
+        for name in names:
+            if name in taken:
+                return False
+        for name in names:
+            taken[name] = None
         return True
 
     async def take(self, names: Sequence[str]) -> None:

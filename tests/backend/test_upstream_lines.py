@@ -900,7 +900,7 @@ async def test_a_lease_outlasts_a_wait_for_its_own_line_and_is_over_when_another
 
 def keep_alive(client, line):
     """Ask a 99 of our own on an idle line, which is in use then."""
-    client._pools["default"]._idle.remove(line)
+    del client._pools["default"]._idle[line]
     client._pools["default"]._send_ours(line, ScStatus())
 
 

@@ -27,19 +27,16 @@ class Backoff:
         self._first_s = self._next_s = first_s
         self._longest_s = longest_s
         self._jitter = jitter
-        self.has_grown = False
-        """Whether the next wait is longer than the first; only then `reset` does anything."""
 
     def next_s(self) -> float:
         """Seconds to wait now; the next wait is longer."""
         wait_s = self._next_s
         self._next_s = min(2 * wait_s, self._longest_s)
-        self.has_grown = True
         return wait_s * (1 + self._jitter() / 2)
 
     def reset(self) -> None:
         """Begin anew with the first wait."""
-        self._next_s, self.has_grown = self._first_s, False
+        self._next_s = self._first_s
 
 
 class Breaker:

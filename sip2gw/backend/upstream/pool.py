@@ -88,13 +88,16 @@ class Pool:
         self._opening_backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._refused_backoff = Backoff(FIRST_REFUSED_S, LONGEST_REFUSED_S)
         self._open_after = 0.0
+        self._opens_rarely = False
+        """Whether one of the two back-offs has grown."""
         self._openings: set[asyncio.Task[None]] = set()
         self._new: set[Line] = set()
         """Lines that are being opened."""
         self._lines: list[Line] = []
         """Those that are logged in."""
-        self._idle: list[Line] = []
-        """Those of them that wait for a request, the longest idle one first."""
+        self._idle: dict[Line, None] = {}
+        """Those of them that wait for a request, the longest idle one first; a list would have to
+        be searched for each request."""
         self._turns: Turns[Job] = Turns(WAITING_MAX)
         self._waited: deque[Job] = deque()
         """Jobs that had to wait for a line, in the order of their deadlines; those that have been
@@ -142,9 +145,10 @@ class Pool:
             line = leases.leased_line(lease, job, self, now)
         if line is None:
             line = self._free_line(now)
-            is_short = line is None or leases.take(line, lease)
+            # Nobody's, as most are, need not be taken.
+            is_short = line is None or (line.lease is not None and leases.take(line, lease))
         if line is not None:
-            self._idle.remove(line)
+            del self._idle[line]
             line.send(job, now, self._worked(now))
         elif self._can_wait(now) and self._turns.add(job):
             self._waited.append(job)
@@ -194,13 +198,10 @@ class Pool:
         for line in reversed(self._idle):
             if line.lease is None or now >= line.lease.until_s:
                 return line
-        return self._idle[0] if self._idle else None
+        return next(iter(self._idle), None)
 
     def _next(self, line: Line, now: float) -> None:
         """`line` is free: send what waits and can be answered in time."""
-        if not self._turns.size:  # as nearly always
-            self._idle.append(line)
-            return
         expected_s = self._expected_s(line, now)
         while (job := self._turns.take()) is not None:
             if job.is_over:
@@ -210,7 +211,7 @@ class Pool:
                 line.send(job, now, self._worked(now))
                 return
             self._fail(job, NotAskedError)
-        self._idle.append(line)
+        self._idle[line] = None
 
     def _expected_s(self, line: Line, now: float) -> float:
         """How long the answer to what `line`, which is free, sends next will take."""
@@ -232,7 +233,8 @@ class Pool:
             line.status = answer
             if line.is_ready:
                 self._learn(answer)
-        if line.is_ready and (self._opening_backoff.has_grown or self._refused_backoff.has_grown):
+        if self._opens_rarely and line.is_ready:
+            self._opens_rarely = False
             self._opening_backoff.reset()
             self._refused_backoff.reset()
         if not job.is_ours:
@@ -244,7 +246,10 @@ class Pool:
         if line.is_over:
             self._lost(line)
         elif line.is_ready:
-            self._next(line, now)
+            if self._turns.size:
+                self._next(line, now)
+            else:  # as nearly always
+                self._idle[line] = None
         if not job.is_over:
             job.end(answer)
 
@@ -260,7 +265,7 @@ class Pool:
         now = self._clock.monotonic()
         is_unused = line.is_ready and job is None and not line.has_served
         if is_unused and now - line.opened_at < YOUNG_S:
-            self._open_after = now + self._opening_backoff.next_s()
+            self._wait_to_open(self._opening_backoff, now)
         self._lost(line)
         if job is not None:
             self._failed(line, job, _ERRORS[end], serves=end is End.MISTAKEN)
@@ -285,8 +290,7 @@ class Pool:
         """`line` is over; open another if somebody waits and we may."""
         if line in self._lines:
             self._lines.remove(line)
-        if line in self._idle:
-            self._idle.remove(line)
+        self._idle.pop(line, None)
         if line.lease is not None:
             leases.end(line.lease)
         now = self._clock.monotonic()
@@ -405,10 +409,14 @@ class Pool:
         self._next(line, now)
 
     def _not_opened(self, backoff: Backoff, error: Exception) -> None:
-        self._open_after = self._clock.monotonic() + backoff.next_s()
+        self._wait_to_open(backoff, self._clock.monotonic())
         if not self._lines:
             self._breaker.trip(self._open_after)
             self._away(error)
+
+    def _wait_to_open(self, backoff: Backoff, now: float) -> None:
+        """Open no line before the next wait of `backoff` is over."""
+        self._open_after, self._opens_rarely = now + backoff.next_s(), True
 
     # Time ----------------------------------------------------------------------------------
 
@@ -453,7 +461,7 @@ class Pool:
             if len(self._lines) > 1 and now - line.served_at >= IDLE_S:
                 self._end(line)
             elif self._with_status and now - line.used_at >= keepalive_s:
-                self._idle.remove(line)
+                del self._idle[line]
                 # Nobody awaits it; how it ends shows in the line.
                 self._send_ours(line, ScStatus())
 
