@@ -15,7 +15,6 @@ from sip2gw.authentication.pending import as_if_told
 from sip2gw.authentication.snapshots import reading_of, snapshot_of
 from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Asked, Session
-from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import Card, CardHere, CardState, PatronRecord
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
@@ -134,11 +133,13 @@ def question_of(
     session: Session, number: str, pin: str | None, *, with_fees: bool = False
 ) -> Question:
     """A 63 for no list or for the fees, or a 23 where that is not offered."""
-    library, manner = library_of(session)
+    library, manner = session.services.library, session.terminal.upstream
+    assert library is not None
+    assert manner is not None
     offered = library.offers(manner.account)
     is_offered = offered is None or PatronInformation.code in offered
     date = _DATES.render(session.now())
-    if not (manner.offers_information and is_offered):
+    if not (is_offered and manner.offers_information):
         return PatronStatusRequest(
             transaction_date=date,
             institution_id=manner.institution,

@@ -45,6 +45,12 @@ class EmergencyPins:
         """By patron; it takes the place of what is remembered of them."""
         self.working: asyncio.Task[None] | None = None
 
+    @property
+    def knows_anybody(self) -> bool:
+        """Whether anybody was admitted anywhere, or a PIN waits to be hashed; as long as not, no
+        PIN matters but at a door that admits in an emergency."""
+        return bool(self._waiting) or not self._admissions.is_empty
+
     def note_right(self, patron_id: str, pin: str, *, may_admit: bool) -> None:
         """The library system has found `pin` right.
 

@@ -50,6 +50,8 @@ from sip2gw.shared.pin_guesses import PinGuesses
 _OK, _WRONG, _LOCKED = PinState.OK, PinState.WRONG, PinState.LOCKED
 """By name: Python 3.11 takes 0.1 µs to find a member of an enumeration."""
 
+SAID_AGAIN_S = 60.0
+"""After so long it is noted again that a PIN is right."""
 REMEMBERED_MAX = 20_000
 """Other numbers of cards, and guesses that were not answered."""
 
@@ -191,8 +193,10 @@ class LibraryPins:
             counted = await self._wait_for_turn(counted)
         names = counted.names
         try:
-            stored: Sequence[FailedPins] = [NO_FAILURES] * len(names)
-            if not guess.store_away:
+            stored: Sequence[FailedPins]
+            if guess.store_away:
+                stored = [NO_FAILURES] * len(names)
+            else:
                 stored = await self.backend.failed_pins(names)
             # Seldom are failures known anywhere.
             is_clean = stored.count(NO_FAILURES) == len(names) and not self.guesses.unwritten
@@ -205,7 +209,8 @@ class LibraryPins:
                 state, verdict = await self._judge_unlocked(counted, ask)
             if state is _LOCKED:
                 self._forget_locked(counted)
-            self._remember_for_emergencies(counted, state, verdict)
+            if guess.may_admit or self._emergency.knows_anybody:
+                self._remember_for_emergencies(counted, state, verdict)
             return state, verdict
         finally:
             turns.release(names)
@@ -276,8 +281,7 @@ class LibraryPins:
             if self._by_deed:
                 self._forget_deeds(counted)
             if verdict.answer is not None:
-                said = self._presented_by(guess), self._monotonic()
-                _remember(self._right, counted.whose, said)
+                self._note_right(guess, counted.whose)
             return _OK, verdict
         if verdict.right is None:
             await counted.give_back()
@@ -323,6 +327,13 @@ class LibraryPins:
             await self._cards.lock(spelling(guess.number), guess.now, until)
         await self.join(spelling(guess.number), spelling(named), store_away=guess.store_away)
         return True
+
+    def _note_right(self, guess: LibraryGuess, whose: str) -> None:
+        """The PIN was right; in a visit that is said several times, and one of them is enough."""
+        presented, now_s = guess.presented or self._presented_by(guess), self._monotonic()
+        known = self._right.get(whose)
+        if known is None or known[0] != presented or now_s - known[1] > SAID_AGAIN_S:
+            _remember(self._right, whose, (presented, now_s))
 
     def _question(self, guess: LibraryGuess) -> bytes:
         return self._digest("guess", guess.number, guess.pin, guess.account, guess.deed)

@@ -15,7 +15,13 @@ from sip2gw.backend.base import Backend
 from sip2gw.handlers.base import Session
 from sip2gw.handlers.rules import UpstreamManner
 from sip2gw.model import CardHere, Membership, PatronRecord
-from sip2gw.policy.upstream.facts import Facts, deny_doubtful, read_facts, record_of
+from sip2gw.policy.upstream.facts import (
+    Facts,
+    deny_doubtful,
+    pin_is_right,
+    read_facts,
+    record_of,
+)
 from sip2gw.policy.upstream.pending import may_owe
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import PatronInformationResponse, PatronStatusResponse
@@ -43,6 +49,8 @@ class Reading(Discreet, Struct):
     """Whom it is about: `id_in`."""
     may_owe: bool
     """See `sip2gw.policy.upstream.pending.may_owe`."""
+    is_right: bool
+    """See `pin_is_right`."""
     facts: Facts | None = None
     """Once they were needed."""
     snapshot: _Snapshot | None = None
@@ -60,7 +68,8 @@ def reading_of(answer: LibraryAnswer, number: str, manner: UpstreamManner) -> Re
     ):
         return kept
     deny_doubtful(answer)
-    reading = Reading(number, manner, id_in(answer, number, manner), may_owe(answer))
+    whose = id_in(answer, number, manner)
+    reading = Reading(number, manner, whose, may_owe(answer), pin_is_right(answer))
     answer.kept = reading
     return reading
 

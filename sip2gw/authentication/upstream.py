@@ -117,7 +117,9 @@ class UpstreamIdentifier(Asking):
             return Asked(None, None, _ABSENT, None)
         here = await self._backend.find_here(number)
         ours = here.holder
-        account = library_of(session)[1].account
+        manner = terminal.upstream
+        assert manner is not None
+        account = manner.account
         question, presented = None, b""
         if terminal.is_door and not twice:
             presented = self._pins.presented(number, pin or "", account)
@@ -135,7 +137,8 @@ class UpstreamIdentifier(Asking):
                 presented=presented,
             )
             ask = partial(self._answer, session, request, question)
-            recall = partial(self._recall, session, question) if question is not None else None
+            # A repetition is one from the moment at which it came.
+            recall = question and partial(self._questions.recall, question, began_s)
             state, verdict = await self._pins.judge(guess, ask, recall)
         else:
             state, verdict = await self._without_pin(session, request, question)
@@ -304,8 +307,10 @@ class UpstreamIdentifier(Asking):
         self, session: Session, request: Question, question: DoorQuestion | None
     ) -> Verdict:
         """What the library system says to `request`."""
-        library, manner = library_of(session)
-        terminal = session.terminal
+        terminal, library = session.terminal, session.services.library
+        manner, number = terminal.upstream, request.patron_identifier
+        assert library is not None
+        assert manner is not None
         up = going_up(
             request,
             manner.institution,
@@ -318,12 +323,12 @@ class UpstreamIdentifier(Asking):
         # A door keeps no state at the library system, and must not keep a line from others (C122).
         lease = None if terminal.is_door else session.lease
         answer: Any = await library.ask(manner.account, terminal.name, up, lease)
-        reading = reading_of(answer, request.patron_identifier, manner)
+        reading = reading_of(answer, number, manner)
         is_known = answer.valid_patron is not False
         if self._unknown or not is_known:
-            self._note_card(request.patron_identifier, is_known=is_known)
+            self._note_card(number, is_known=is_known)
         kind = (manner.account, answer.code)
-        right = pin_word(answer, says_cq=kind in self._says_cq)
+        right = reading.is_right or pin_word(answer, says_cq=kind in self._says_cq)
         if right and up.patron_password:
             self._says_cq.add(kind)
         verdict = Verdict(right, reading.patron_id, answer)

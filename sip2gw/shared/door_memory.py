@@ -136,6 +136,11 @@ class AdmissionsOf(Generic[R]):
     def __repr__(self) -> str:
         return f"<Admissions of {len(self._patrons)} patrons>"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody was admitted anywhere."""
+        return not self._patrons
+
     def remember(self, terminal: str, card: str, record: R, now_s: float) -> None:
         """`card` has been admitted; the patron admitted longest ago makes room."""
         admitted = self._patrons.get(record.id)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from sip2gw.authentication import library_pins
 from sip2gw.backend.system import NoAnswerError, NotAskedError
+from sip2gw.model import PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.protocol.codec import parse_response
 from sip2gw.protocol.wire import WireFormat
@@ -255,6 +256,30 @@ async def test_a_lock_by_another_gateway_counts_as_well(there):
     assert await there.counted("91") == [1]
 
 
+@pytest.mark.parametrize(("seconds", "is_believed"), [(540, True), (601, False)])
+async def test_a_pin_is_believed_for_nine_minutes_after_it_was_said_last(
+    there, seconds, is_believed
+):
+    """B74: that it is right is said several times in a visit; one of them within a minute counts,
+    so ten minutes may be nine."""
+    for pause_s in (0, 60, 60):
+        there.gateway.clock.advance(pause_s)
+        assert await there.guess("91", "1234") is OK
+    there.gateway.clock.advance(seconds)
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [0 if is_believed else 1]
+
+
+async def test_another_pin_is_believed_as_soon_as_they_say_that_it_is_right(there):
+    assert await there.guess("91", "1234") is OK
+    there.library.pins["91"] = "5678"
+    assert await there.guess("91", "5678") is OK
+    await lend(there, "5678", NO)
+    assert await there.counted("91") == [0]
+    await lend(there, "1234", NO)
+    assert await there.counted("91") == [1]
+
+
 async def test_who_was_right_is_remembered_of_so_many(there, monkeypatch):
     monkeypatch.setattr(library_pins, "REMEMBERED_MAX", 2)
     there.library.pins = {"91": "1", "92": "2", "93": "3"}
@@ -358,8 +383,9 @@ async def test_failing_answers_leave_when_all_of_them_do(there, monkeypatch):
 
 async def test_a_no_tells_a_door_nothing_about_the_pin(there):
     """It was the loan that was refused; somebody who was let in yesterday is no guesser."""
-    noted = []
-    there.identifier._pins._admissions.note_pin = lambda name, *, right: noted.append(right)
+    noted, admissions = [], there.identifier._pins._admissions
+    admissions.remember("door-1", "91", PatronRecord("91", "Tim"), 0.0)
+    admissions.note_pin = lambda name, *, right: noted.append(right)
     await lend(there, "0001", NO)
     await lend(there, "1234", YES)
     assert noted == []

@@ -61,14 +61,17 @@ def going_up(
     pin = given_pin(request.patron_password)
     if not is_exact(request.patron_identifier + (pin or ""), target):
         return None
-    unknown = request.extra_fields
     drops_reason = not knows_fw_b and getattr(request, "fetch_reason", None) is not None
-    is_in_our_name = request.institution_id == institution and request.patron_password == pin
-    if is_in_our_name and not unknown and not drops_reason:
+    if (
+        request.institution_id == institution
+        and request.patron_password == pin
+        and not request.extra_fields
+        and not drops_reason
+    ):
         return request
     up = replace(request)
     up.institution_id, up.patron_password = institution, pin
-    if unknown:
-        theirs = [field for field in unknown if field[0] not in OURS]
+    if up.extra_fields:
+        theirs = [field for field in up.extra_fields if field[0] not in OURS]
         up.extra_fields = carried(theirs, source, target)
     return replace(up, fetch_reason=None) if drops_reason else up
