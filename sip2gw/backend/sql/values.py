@@ -18,7 +18,10 @@ _moments: dict[int, tuple[datetime, str]] = {}
 
 
 def time_text(moment: datetime) -> str:
-    """The stored form of an aware `moment`; remembered, because it is written many times."""
+    """The stored form of an aware `moment`; that of a whole second is remembered, because it is
+    written many times."""
+    if moment.microsecond:
+        return moment.astimezone(UTC).isoformat(timespec="microseconds")
     known = _moments.get(id(moment))
     if known is not None:
         return known[1]

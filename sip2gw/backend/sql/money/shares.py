@@ -60,7 +60,7 @@ from sip2gw.policy.upstream.payments import (
 
 # By their texts: SQLite takes a µs longer for a member.
 _UNKNOWN = PaymentStatus.UNKNOWN.value
-_SENT, _BOOKED = ShareState.SENT.value, ShareState.BOOKED.value
+_SENT = ShareState.SENT.value
 
 _NOT_SENT = (ShareState.PLANNED.value, None, None, None)
 """State, moment and debts of a share that is not sent yet."""
@@ -86,9 +86,14 @@ SEND_SHARE = """
     WHERE payment_id = ? AND position = ? AND state IN ('planned', 'refused')"""
 END_SHARE = """
     UPDATE payment_share SET state = ?, ended = ?, settled = ?, note = ?
-    WHERE payment_id = ? AND position = ? AND state = 'sent'"""
-ENDED_SHARE = f"{END_SHARE} RETURNING account, till, fee_id, debtor_id, relation, amount"
-"""The same, and what has to be booked. SQLite takes nearly twice as long for that."""
+    WHERE payment_id = ? AND position = ? AND state = 'sent'
+    RETURNING account, till, fee_id, debtor_id, relation, amount"""
+"""Gives what has to be booked."""
+END_SINGLE = """
+    UPDATE payment_share SET state = 'booked', ended = ?
+    WHERE payment_id = ? AND position = 0 AND state = 'sent'"""
+"""Of the only share of a payment, which is known. With RETURNING it would take SQLite twice as
+long."""
 BOOK_AFTER_ALL = """
     UPDATE payment_share SET state = 'booked', ended = ?
     WHERE payment_id = ? AND position = ? AND state = 'refused' AND settled IS NOT NULL
@@ -251,8 +256,7 @@ def _refusal_beside(
     """Why `shares` of a payment do not go up beside those of others. From now on nobody else begins
     to pay for the same debtors, until the transaction ends."""
     hold, asked = connection.dialect.hold_debtor, moment_text(order.asked)
-    # In order, so that no two payments wait for each other.
-    for debtor_id in sorted({share.debtor_id for share in shares}):
+    for debtor_id in _debtors(shares):
         if hold:
             connection.execute(hold, (debtor_id,))
         values = (debtor_id, payment_id, debtor_id, payment_id, asked)
@@ -263,6 +267,13 @@ def _refusal_beside(
             if reason is not None:
                 return reason
     return None
+
+
+def _debtors(shares: Sequence[Share]) -> list[str]:
+    """For whom `shares` are; in order, so that no two payments wait for each other."""
+    if len(shares) == 1:  # as nearly always
+        return [shares[0].debtor_id]
+    return sorted({share.debtor_id for share in shares})
 
 
 def _done(result: Begun | PaymentResult) -> WriteResult[Begun | PaymentResult]:
@@ -286,9 +297,9 @@ def _add(
         connection.execute(ADD_PERSON, (order.payer_id,))
     if not add_payment(connection, order, time, _UNKNOWN, texts):
         return None
-    # In order, so that no two payments wait for each other.
-    for person in sorted({share.debtor_id for share in shares} - {order.payer_id}):
-        connection.execute(ADD_PERSON, (person,))
+    for person in _debtors(shares):
+        if person != order.payer_id:
+            connection.execute(ADD_PERSON, (person,))
     till = order.account or till_of(order.terminal, order.payment_type)
     stays = stays_here(shares)
     numbered = tuple(enumerate(shares))
@@ -415,7 +426,7 @@ def end(
         return WriteResult(payment)
     state = ShareState.BOOKED if booked else ShareState.REFUSED
     values = (state, time, time if settled else None, note, payment_id, position)
-    ended = connection.execute(ENDED_SHARE, values).fetchone()
+    ended = connection.execute(END_SHARE, values).fetchone()
     if ended is None and booked and not settled:
         ended = connection.execute(BOOK_AFTER_ALL, (time, payment_id, position)).fetchone()
         if ended is not None:
@@ -444,7 +455,7 @@ def _book_single(
     """Book a payment of one share, which is under way; None, and nothing is written, if it is not
     any more."""
     payment = single.payment
-    if not connection.execute(END_SHARE, (_BOOKED, time, None, "", payment.id, 0)).rowcount:
+    if not connection.execute(END_SINGLE, (time, payment.id)).rowcount:
         return None
     (line,) = payment.lines
     what = (line.fee_id, line.debtor_id, line.relation, line.amount)

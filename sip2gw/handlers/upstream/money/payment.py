@@ -33,6 +33,10 @@ from sip2gw.policy.upstream.payments import debts_of, kept_here, payable_by, sha
 from sip2gw.protocol.encoding import is_exact
 from sip2gw.protocol.messages import FeePaid
 
+_WRONG, _LOCKED = PinState.WRONG, PinState.LOCKED
+_UNKNOWN_OUTCOME = PaymentRefusalReason.UNKNOWN_OUTCOME
+"""By name: Python 3.11 takes 0.1 µs to find a member of an enumeration."""
+
 
 async def fee_paid(session: Session, request: FeePaid) -> Answer:
     """Answer a 37 with a 38; the payer is known, and the PIN judged, before anything goes up."""
@@ -59,7 +63,7 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         # Whatever the reason: a card whose data is withheld looks unknown (C99).
         said = PaymentRefusalReason.UNKNOWN_CARD
         return await turn_away(session, request, bill, not_identified(presented), said)
-    if presented.pin in (PinState.WRONG, PinState.LOCKED):
+    if presented.pin is _WRONG or presented.pin is _LOCKED:
         return await turn_away(session, request, bill, PaymentRefusalReason.WRONG_PIN)
     payer = presented.shown
     # Nobody is asked about for a payer who lacks the PIN (B53).
@@ -73,7 +77,7 @@ async def fee_paid(session: Session, request: FeePaid) -> Answer:
         result = await pay_once(session, request, _intent(session, bill, order, seen))
     except RefusedThereError as there:
         return refuse(session, request, PaymentRefusalReason.UPSTREAM, payer, texts=there.texts)
-    if result.refusal is PaymentRefusalReason.UNKNOWN_OUTCOME:
+    if result.refusal is _UNKNOWN_OUTCOME:
         raise OutcomeUnknownError("nobody knows yet what became of the first request")
     return answer_to(session, request, result, payer)
 
@@ -111,10 +115,11 @@ def _intent(session: Session, bill: Bill, order: PaymentOrder, facts: PaymentFac
     fee_id, amount, up = bill.fee_id, order.amount, manner.payments
     if fee_id is not None and not (fee_id.isprintable() and is_exact(fee_id, manner.text)):
         return Intent(order, manner.account, PaymentRefusalReason.UNKNOWN_FEE, debts)
-    is_theirs = any(fee.id == fee_id for one in facts.debtors for fee in one.fees)
+    others = facts.debtors
+    is_theirs = bool(others) and any(fee.id == fee_id for one in others for fee in one.fees)
     payer = payable_by(facts.payer, amount, None if is_theirs else fee_id, goes_up=up)
     # Of whom they say no amount, nothing was shown: nobody pays for what nobody was asked for.
-    debtors = tuple([payable_by(one, amount, None, goes_up=False) for one in facts.debtors])
+    debtors = tuple([payable_by(one, amount, None, goes_up=False) for one in others])
     plan = order.case.decide(amount, PaymentFacts(payer, debtors))
     if not isinstance(plan, PaymentPlan):
         return Intent(order, manner.account, plan, debts)

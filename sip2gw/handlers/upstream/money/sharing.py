@@ -31,6 +31,10 @@ from sip2gw.protocol.messages import FeePaid, FeePaidResponse
 from sip2gw.protocol.structs import Discreet, Hidden
 from sip2gw.shared.payments import Outcome, Paying
 
+_STOOD_STILL_S = DEAD_AFTER.total_seconds() / 2
+"""Half of the time, for clocks differ."""
+_BOOKED = PaymentOutcome.BOOKED  # Python 3.11 takes 0.1 µs to find a member of an enumeration
+
 
 class Intent(Discreet, Struct, frozen=True):
     """What is to go up for an order, and what that was decided on."""
@@ -101,7 +105,7 @@ async def _pay(session: Session, request: FeePaid, intent: Intent, paying: Payin
             result = await _book_here(session, begun, paying)
         else:
             result = await _send_all(session, request, intent.order, begun, paying)
-        if result.outcome is PaymentOutcome.BOOKED:
+        if result.outcome is _BOOKED:
             session.services.backend.note_paid(intent.order, begun.payment_id)
         return result
     except (BackendError, RefusedThereError):
@@ -133,7 +137,7 @@ async def _book_here(session: Session, begun: Begun, paying: Paying) -> PaymentR
             services.payments.unwritten[begun.payment_id, position] = outcome
         raise OutcomeUnknownError("the outcome could not be noted") from error
     if payment.status == PaymentStatus.BOOKED:
-        return PaymentResult(PaymentOutcome.BOOKED, payment)
+        return PaymentResult(_BOOKED, payment)
     # Another gateway has taken this one for dead.
     return PaymentResult(PaymentOutcome.REFUSED, refusal=PaymentRefusalReason.SYSTEM)
 
@@ -168,13 +172,13 @@ async def _send_all(
             _refuse_all(payment)
             raise RefusedThereError(texts)
     assert payment is not None
-    return PaymentResult(PaymentOutcome.BOOKED, payment)
+    return PaymentResult(_BOOKED, payment)
 
 
 def _stood_still(session: Session, paying: Paying) -> bool:
     """Whether the process did between noting a share and sending it, for so long that another
-    gateway may take it for dead (C156). By half of that time, for their clocks differ."""
-    return session.services.clock.monotonic() - paying.noted_s > DEAD_AFTER.total_seconds() / 2
+    gateway may take it for dead (C156)."""
+    return session.services.clock.monotonic() - paying.noted_s > _STOOD_STILL_S
 
 
 def _refuse_all(payment: Payment) -> None:
