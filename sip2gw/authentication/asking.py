@@ -7,14 +7,14 @@ it, differs in `ask` alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from msgspec.structs import replace
 
 from sip2gw.authentication.pending import as_if_told
 from sip2gw.authentication.snapshots import reading_of, snapshot_of
 from sip2gw.backend.base import Backend
-from sip2gw.handlers.base import Asked, Session
+from sip2gw.handlers.base import Asked, Identified, Session
 from sip2gw.model import Card, CardHere, CardState, PatronRecord
 from sip2gw.model.shares import PendingFee
 from sip2gw.policy.access import PinState
@@ -54,12 +54,9 @@ class Asking:
             twice: whether the same is asked again although it was a moment ago.
         """
 
-    async def identify(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+    def identify(self, session: Session, number: str, pin: str | None) -> Awaitable[Identified]:
         """Find the holder of a card, and whether `pin` is right, by a question of our own."""
-        asked = await self.ask(session, question_of(session, number, pin), twice=False)
-        return asked.record, asked.card, asked.pin
+        return self.ask(session, question_of(session, number, pin), twice=False)
 
     async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
         """Find the holder of a card; no PIN goes up. A card of which nothing says that it is valid

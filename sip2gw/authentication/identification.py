@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from sip2gw.handlers.base import Session
+from sip2gw.handlers.base import Identified, Session
 from sip2gw.model import Card, CardState, PatronRecord
 from sip2gw.policy.access import PinState
 from sip2gw.policy.money.payments import PaymentFacts
@@ -51,9 +51,7 @@ class StoreIdentifier:
     def __init__(self, pins: PinJudge) -> None:
         self._pins = pins
 
-    async def identify(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+    async def identify(self, session: Session, number: str, pin: str | None) -> Identified:
         """Find the holder of a card; suspends only when the PIN was not verified recently."""
         services = session.services
         began_s = services.clock.monotonic()
@@ -68,8 +66,9 @@ class StoreIdentifier:
             and self._pins.remembers(record, card, pin)
         ):
             services.admissions.see(record, number, right=True)
-            return record, card, _OK
-        return record, card, await self._verify(session, record, card, number, pin, began_s)
+            return Identified(record, card, _OK)
+        state = await self._verify(session, record, card, number, pin, began_s)
+        return Identified(record, card, state)
 
     async def find(self, session: Session, number: str) -> tuple[PatronRecord | None, Card | None]:
         """Find the holder of a card; no PIN is looked at."""

@@ -199,8 +199,8 @@ class LibraryPins:
             else:
                 stored = await self.backend.failed_pins(names)
             # Seldom are failures known anywhere.
-            is_clean = stored.count(NO_FAILURES) == len(names) and not self.guesses.unwritten
-            if not is_clean and counted.take_in(names, stored):
+            are_any = stored.count(NO_FAILURES) != len(names) or self.guesses.unwritten
+            if are_any and counted.take_in(names, stored):
                 state, verdict = _LOCKED, None
             elif recall is not None and (known := recall()) is not None:
                 self._remember_again(guess, known)

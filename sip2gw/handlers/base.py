@@ -86,6 +86,16 @@ class Link(Protocol):
         ...
 
 
+class Identified(Struct):
+    """Whose a card is, and whether the PIN is right."""
+
+    record: PatronRecord | None
+    """Of the holder, as far as it is known; see `Asked`."""
+    card: Card | None
+    """None: nobody has this card."""
+    pin: PinState
+
+
 class Identifier(Protocol):
     """Says whose a card is and whether its PIN is right.
 
@@ -96,9 +106,7 @@ class Identifier(Protocol):
     at: `ABSENT`.
     """
 
-    async def identify(
-        self, session: Session, number: str, pin: str | None
-    ) -> tuple[PatronRecord | None, Card | None, PinState]:
+    def identify(self, session: Session, number: str, pin: str | None) -> Awaitable[Identified]:
         """The holder of card `number`, the card, and whether `pin` is right."""
         ...
 
@@ -120,15 +128,13 @@ class Identifier(Protocol):
         ...
 
 
-class Asked(Struct):
-    """What a library system answered about a card and its PIN."""
+class Asked(Identified):
+    """What a library system answered about a card and its PIN.
 
-    record: PatronRecord | None
-    """Its facts with ours laid over them (B72); only what we know ourselves if it said nothing
-    about the patron, because the PIN was wrong or was not asked."""
-    card: Card | None
-    """None: nobody has this card there."""
-    pin: PinState
+    The record has its facts with ours laid over them (B72); only what we know ourselves if it said
+    nothing about the patron, because the PIN was wrong or was not asked.
+    """
+
     response: PatronStatusResponse | PatronInformationResponse | None
     """As it came; None when nobody was asked: the PIN is locked (B74), or card or PIN have
     characters that the library system does not know."""

@@ -102,7 +102,8 @@ async def identify(
 
     Without `pin_required` the terminal's profile says whether a PIN is.
     """
-    record, card, state = await session.services.identifier.identify(session, number, pin)
+    found = await session.services.identifier.identify(session, number, pin)
+    record, card, state = found.record, found.card, found.pin
     if state is _OK:  # as `present` does; most are, and one call less is made for them
         session.note_pin(number, state)
         return PresentedCard(number, record, card, state, True, True)

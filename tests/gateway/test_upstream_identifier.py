@@ -667,13 +667,13 @@ async def test_the_same_card_and_pin_at_the_same_door_are_one_question(there):
     door, other = there.session("door-1"), there.session("door-shut")
     ask = there.identifier.identify
     for _ in range(3):
-        record, _, pin = await ask(door, "91", "1234")
-        assert (record.id, pin) == ("91", OK)
+        found = await ask(door, "91", "1234")
+        assert (found.record.id, found.pin) == ("91", OK)
     assert len(there.library.asked) == 1
     await ask(other, "91", "1234")
     assert len(there.library.asked) == 2
-    assert (await ask(door, "91", "0000"))[2] is WRONG
-    assert (await ask(door, "91", "0000"))[2] is WRONG
+    assert (await ask(door, "91", "0000")).pin is WRONG
+    assert (await ask(door, "91", "0000")).pin is WRONG
     assert len(there.library.asked) == 3
     assert await there.counted("91") == [1]
     there.gateway.clock.advance(door.terminal.door_manner.passage_window_s)
@@ -686,14 +686,14 @@ async def test_a_pin_that_was_right_a_moment_ago_is_locked_when_it_is(there):
     await there.identifier.identify(door, "91", "1234")
     for n in range(5):
         await there.guess("91", f"000{n}")
-    assert (await there.identifier.identify(door, "91", "1234"))[2] is LOCKED
+    assert (await there.identifier.identify(door, "91", "1234")).pin is LOCKED
 
 
 async def test_what_we_change_counts_at_once_though_nobody_is_asked_again(there):
     door = there.session("door-1")
     await there.identifier.identify(door, "1001", "4321")
     await there.gateway.store.unassign_badge("ONBE", "1001", Deed("eva", NOON))
-    record, _, _ = await there.identifier.identify(door, "1001", "4321")
+    record = (await there.identifier.identify(door, "1001", "4321")).record
     assert "ONBE" not in {badge.code for badge in record.badges}
     assert len(there.library.asked) == 1
 
@@ -737,7 +737,8 @@ async def door(tmp_path, monkeypatch):
 async def admit(there, number, pin):
     """The door has asked, and let them in."""
     session = there.session("door-1")
-    record, _, state = await there.identifier.identify(session, number, pin)
+    found = await there.identifier.identify(session, number, pin)
+    record, state = found.record, found.pin
     if state is OK:
         there.services.admissions.remember("door-1", number, record, 0)
     await hashed(there)
@@ -782,7 +783,7 @@ async def test_who_was_not_admitted_has_no_hash(door, monkeypatch):
     hashes = AsyncMock()
     monkeypatch.setattr(door.verifier, "run", hashes)
     session = door.session("door-1")
-    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    record = (await door.identifier.identify(session, "91", "1234")).record
     await hashed(door)
     assert door.services.admissions.pin_hash("91") is None
     assert await away(door, session, record, "91", "1234") is WRONG
@@ -941,7 +942,7 @@ async def test_what_this_memory_itself_found_right_is_no_news(door, monkeypatch)
 async def test_a_number_that_cannot_be_read_names_nobody_else(door):
     door.library.holders["91"] = "9é"
     session = door.session("door-1", text=text_encoding("ascii"))
-    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    record = (await door.identifier.identify(session, "91", "1234")).record
     door.services.admissions.remember("door-1", "91", record, 0)
     await hashed(door)
     assert await away(door, session, record, "91", "1234") is OK
@@ -1027,7 +1028,7 @@ async def test_a_pin_that_waits_to_be_hashed_is_known_all_the_same(door, monkeyp
     """On a busy machine hashing takes its time, and the library system may go away meanwhile."""
     monkeypatch.setattr(emergency, "HASH_AFTER_S", 60)
     session = door.session("door-1")
-    record, _, _ = await door.identifier.identify(session, "91", "1234")
+    record = (await door.identifier.identify(session, "91", "1234")).record
     door.services.admissions.remember("door-1", "91", record, 0)
     assert await away(door, session, record, "91", "0000") is WRONG
     for _ in range(6):
@@ -1059,7 +1060,8 @@ async def test_with_aliases_we_look_again_at_whom_the_answer_named(door):
     """C151: 92 is a card of 1001, whom our store knows, and knows no more afterwards."""
     door.library.holders["92"] = "1001"
     session = door.session("door-1", aliases=True)
-    record, _, state = await door.identifier.identify(session, "92", "9999")
+    found = await door.identifier.identify(session, "92", "9999")
+    record, state = found.record, found.pin
     assert (record.id, state) == ("1001", OK)
     admissions = door.services.admissions
     admissions.remember("door-1", "92", record, 0)
