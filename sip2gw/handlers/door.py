@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from itertools import product
 
 from sip2gw.backend.base import BackendError
@@ -101,15 +102,17 @@ async def patron_information(session: Session, request: PatronInformation) -> An
     return tell_facts(session, presented, facts, decision, answer)
 
 
-async def identify(session: Session, request: _DoorRequest) -> PresentedCard:
+def identify(session: Session, request: _DoorRequest) -> Awaitable[PresentedCard]:
     """Whose card it is; the PIN is looked at if the door wants one, or tells facts (C2)."""
     number = request.patron_identifier
     required = session.terminal.door.require_pin
     if required or session.terminal.door_manner.mode == "facts":
-        return await patron.identify(
-            session, number, request.patron_password, pin_required=required
-        )
-    # The one case in which AD is ignored (C2).
+        return patron.identify(session, number, request.patron_password, pin_required=required)
+    return _find(session, number)
+
+
+async def _find(session: Session, number: str) -> PresentedCard:
+    """The one case in which AD is ignored (C2)."""
     record, card = await session.services.identifier.find(session, number)
     known = card is not None and card.state is not CardState.REPLACED
     scanned = session.as_scanned(number)
