@@ -440,6 +440,14 @@ async def test_what_is_under_way_is_not_paid_a_second_time(library: Library, sha
     assert await refusal(library, share) is None
 
 
+async def test_what_was_refused_since_the_list_was_asked_for_is_still_owed(
+    library: Library,
+) -> None:
+    payment = await begun(library, TOM)
+    await end(library, payment, 0, booked=False)
+    assert await refusal(library, TOM, asked=NOW - timedelta(seconds=1)) is None
+
+
 async def test_two_who_pay_what_there_is_both_pass(library: Library) -> None:
     await begun(library, replace(TOM, amount=200))
     assert await refusal(library, replace(TOM, amount=101)) == "overpayment"

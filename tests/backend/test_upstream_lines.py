@@ -686,7 +686,29 @@ async def test_after_ten_idle_minutes_one_line_is_left():
         client.later(599)
         assert client.state.open == 3
         client.later(2)
-        assert client.state.open == 1
+        assert (client.state.open, client.state.idle) == (1, 1)
+
+
+async def test_a_line_that_the_library_system_ends_while_it_is_idle_serves_nobody():
+    async with HostileLibrary() as library, client_of(library, connections=2) as client:
+        await client.status("2100")
+        library.vanish()
+        await client.until(lambda: client.state.open == 0)
+        assert client.state.idle == 0
+        await library.listen()
+        client.later(2 * FIRST_WAIT_S)
+        await client.until(lambda: client.state.idle)
+        assert (await client.status("2101")).patron_identifier == "2101"
+
+
+async def test_after_an_answer_the_first_wait_is_short_again():
+    async with HostileLibrary() as library, client_of(library) as client:
+        pool = client._pools["default"]
+        for backoff in (pool._opening_backoff, pool._refused_backoff, pool._opening_backoff):
+            pool._wait_to_open(backoff, 0.0)
+        await client.status("2100")
+        assert pool._opening_backoff.next_s() < 2 * FIRST_WAIT_S
+        assert pool._refused_backoff.next_s() < 2 * FIRST_REFUSED_S
 
 
 async def test_the_state_and_the_metrics_of_an_account():

@@ -137,6 +137,18 @@ async def test_facts_mode_tells_the_truth_once_and_records_what_we_think(gateway
     assert record.card("1001").pin_failures == 1  # asked once, counted once
 
 
+async def test_where_facts_are_told_a_pin_is_looked_at_though_the_door_wants_none(tmp_path):
+    """C2: what is told of the patron depends on it."""
+    config = CONFIG.replace('mode = "facts"', 'mode = "facts", require_pin = false')
+    async with running(tmp_path, config=config) as gateway:
+        door = await gateway.terminal("door-facts")
+        answer = await door.ask(ask_23("1004", "0000"))
+        assert fields(answer, "CQ", fixed=FIXED_24) == ["N"]
+        assert "BV" not in answer
+        record = await gateway.store.find_by_card("1004")
+        assert record.card("1004").pin_failures == 1
+
+
 async def test_an_exit_says_the_same_of_every_card(gateway):
     """C67, C112: without a PIN it tells neither a main card nor whether a card is known."""
     door = await gateway.terminal("door-out")

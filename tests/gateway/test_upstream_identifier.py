@@ -868,6 +868,20 @@ async def test_a_pin_that_is_right_no_more_is_refused_before_the_other_is_hashed
     door.identifier._emergency.working.cancel()
 
 
+async def test_a_pin_that_waits_to_be_hashed_is_forgotten_when_it_is_wrong_by_now(
+    door, monkeypatch
+):
+    """Before anybody was admitted: the door may be deciding just now."""
+    monkeypatch.setattr(emergency, "HASH_AFTER_S", 60)
+    await door.identifier.identify(door.session("door-1"), "91", "1234")
+    pins = door.identifier._emergency
+    assert pins.remembers("91")
+    door.library.pins["91"] = "5678"
+    await door.guess("91", "1234")
+    assert not pins.remembers("91")
+    pins.working.cancel()
+
+
 async def test_a_pin_that_is_changed_back_before_it_is_hashed_is_the_one_that_counts(door):
     session, record = await admit(door, "91", "1234")
     working = []
