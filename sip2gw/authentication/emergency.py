@@ -19,6 +19,8 @@ HASH_AFTER_S = 1.0
 """The door decides meanwhile: only the PIN of somebody who was admitted is hashed."""
 WAITING_MAX = 200
 """PINs that wait to be hashed; more are not remembered, which costs an entry in an emergency."""
+DENIED_MAX = 20_000
+"""PINs that were wrong when they were last asked about."""
 
 
 class _Waiting(Discreet, Struct, frozen=True):
@@ -43,6 +45,8 @@ class EmergencyPins:
         self._admissions = admissions
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         """By patron; it takes the place of what is remembered of them."""
+        self._denied: OrderedDict[bytes, None] = OrderedDict()
+        """The last PINs that were wrong, as keyed digests."""
         self.working: asyncio.Task[None] | None = None
 
     @property
@@ -63,6 +67,7 @@ class EmergencyPins:
         if not (may_admit or self._admissions.knows(patron_id)):
             return
         digest = self._verifier.digest("emergency", patron_id, pin)
+        self._denied.pop(digest, None)
         if digest == self._remembered(patron_id):
             return
         self._forget(patron_id)
@@ -73,10 +78,22 @@ class EmergencyPins:
         if self.working is None:
             self.working = asyncio.get_running_loop().create_task(self._work())
 
+    def note_right_before(self, patron_id: str, pin: str, *, may_admit: bool) -> None:
+        """The library system found `pin` right a moment ago, and was not asked again: that counts
+        only where nothing is known that may be younger (C110)."""
+        if self.remembers(patron_id):
+            return
+        if self._verifier.digest("emergency", patron_id, pin) not in self._denied:
+            self.note_right(patron_id, pin, may_admit=may_admit)
+
     def note_wrong(self, patron_id: str, pin: str) -> None:
         """`pin` was wrong: if it is the one that is remembered, it was changed."""
-        remembered = self._remembered(patron_id)
-        if remembered == self._verifier.digest("emergency", patron_id, pin):
+        digest = self._verifier.digest("emergency", patron_id, pin)
+        self._denied[digest] = None
+        self._denied.move_to_end(digest)
+        if len(self._denied) > DENIED_MAX:
+            self._denied.popitem(last=False)
+        if self._remembered(patron_id) == digest:
             self._forget(patron_id)
 
     def remembers(self, patron_id: str) -> bool:

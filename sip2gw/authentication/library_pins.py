@@ -209,7 +209,8 @@ class LibraryPins:
                 state, verdict = await self._judge_unlocked(counted, ask)
             if state is _LOCKED:
                 self._forget_locked(counted)
-            if guess.may_admit or self._emergency.knows_anybody:
+            # A wrong one may be repeated at a door that was told before that it is right.
+            if state is _WRONG or guess.may_admit or self._emergency.knows_anybody:
                 self._remember_for_emergencies(counted, state, verdict)
             return state, verdict
         finally:
@@ -247,8 +248,8 @@ class LibraryPins:
         """What was answered a moment ago is no news; but if the door refused then, and forgot the
         patron, it may admit now."""
         patron_id = verdict.patron_id or guess.number
-        if verdict.right and not self._emergency.remembers(patron_id):
-            self._emergency.note_right(patron_id, guess.pin, may_admit=guess.may_admit)
+        if verdict.right:
+            self._emergency.note_right_before(patron_id, guess.pin, may_admit=guess.may_admit)
 
     async def _judge_unlocked(self, counted: _Counted, ask: Ask) -> tuple[PinState, Verdict | None]:
         guess = counted.guess

@@ -1131,3 +1131,37 @@ async def test_a_canary_pin_goes_up_once_and_is_nowhere_else(door):
     assert "92" not in {row[0] for row in kept}
     assert canary not in repr(door.gateway.logged())
     assert await door.gateway.store.failed_pins(["92"]) == [FailedPins(1)]
+
+
+async def test_a_pin_that_was_wrong_since_is_not_remembered_again_at_its_door_c110(door):
+    """C122: the door was told that it is right, before a kiosk was told that it is not."""
+    session, record = await admit(door, "91", "1234")
+    door.library.pins["91"] = "5678"
+    assert await door.guess("91", "1234") is WRONG
+    await door.identifier.identify(session, "91", "1234")
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is WRONG
+
+
+async def test_nor_where_nobody_was_admitted_when_it_was_wrong_c110(door):
+    """The door has refused for another reason at first, and admits when the card is read again."""
+    session = door.session("door-1")
+    await door.identifier.identify(session, "91", "1234")
+    await hashed(door)
+    door.library.pins["91"] = "5678"
+    assert await door.guess("91", "1234") is WRONG
+    _, record = await admit(door, "91", "1234")
+    assert await away(door, session, record, "91", "1234") is WRONG
+    door.library.pins["91"] = "1234"
+    assert await door.guess("91", "1234") is OK
+    await hashed(door)
+    assert await away(door, session, record, "91", "1234") is OK
+
+
+async def test_so_many_wrong_pins_are_remembered(door, monkeypatch):
+    monkeypatch.setattr(emergency, "DENIED_MAX", 2)
+    for number in ("91", "92", "91", "93"):
+        await door.guess(number, "0000")
+    denied = door.identifier._emergency._denied
+    assert len(denied) == 2
+    assert door.verifier.digest("emergency", "92", "0000") not in denied
