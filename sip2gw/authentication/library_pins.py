@@ -154,8 +154,8 @@ class LibraryPins:
         return self._aliases.get(number)
 
     def was_right(self, guess: LibraryGuess) -> bool:
-        """Whether CQ has said of this very PIN that it is right, in the last ten minutes, and no
-        answer or lock has come since that tells otherwise."""
+        """Whether CQ has said of this very PIN that it is right, in the last nine to ten minutes
+        (`SAID_AGAIN_S`), and no answer or lock has come since that tells otherwise."""
         pin, said_at = self._right.get(_whose(guess), (b"", 0.0))
         return pin == self._presented_by(guess) and self._monotonic() - said_at <= VERIFIED_TTL_S
 
