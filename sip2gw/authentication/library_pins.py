@@ -66,6 +66,8 @@ class Verdict(Discreet, Struct):
     answer: Hidden[Any] = None
     by_deed: bool = False
     """Whether only a yes or a no to what was asked besides tells of it."""
+    is_repeated: bool = False
+    """Whether it was answered to the same question a moment ago."""
 
 
 class LibraryGuess(Discreet, Struct):

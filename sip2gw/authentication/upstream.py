@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from sip2gw.authentication.asking import (
     Asking,
     LibraryAnswer,
@@ -30,7 +32,7 @@ from sip2gw.handlers.base import Asked, Send, Session
 from sip2gw.handlers.upstream.behind import library_of
 from sip2gw.model import CardHere, PatronRecord
 from sip2gw.policy.access import PinState
-from sip2gw.policy.upstream.facts import completed, pin_word, says_nothing
+from sip2gw.policy.upstream.facts import completed, pin_word, says_nothing, says_the_same
 from sip2gw.policy.upstream.passing import password_word
 from sip2gw.policy.upstream.questions import given_pin, going_up
 from sip2gw.protocol.encoding import is_exact
@@ -138,7 +140,7 @@ class UpstreamIdentifier(Asking):
             )
             ask = partial(self._answer, session, request, question)
             # A repetition is one from the moment at which it came.
-            recall = question and partial(self._questions.recall, question, began_s)
+            recall = question and partial(self._recall, question, began_s)
             state, verdict = await self._pins.judge(guess, ask, recall)
         else:
             state, verdict = await self._without_pin(session, request, question)
@@ -154,7 +156,10 @@ class UpstreamIdentifier(Asking):
             if state is _ABSENT:  # else judging the PIN has taught it
                 self._pins.learn(number, record.id)
             admitted = self._admissions.known(record.id)
-            if admitted is not None:
+            if admitted is not None and verdict is not None and verdict.is_repeated:
+                record = await self._newest(session, number, record, admitted.record)
+                asked = as_asked(record, number, state, answer)
+            elif admitted is not None:
                 # An admission brings facts of its own, so none is older than the last one (B40).
                 self._admissions.see(completed(record, admitted.record))
         else:
@@ -295,13 +300,24 @@ class UpstreamIdentifier(Asking):
         self, session: Session, request: Question, question: DoorQuestion | None
     ) -> tuple[PinState, Verdict | None]:
         """What was answered where no PIN is judged."""
-        kept = self._recall(session, question) if question is not None else None
+        kept = None
+        if question is not None:
+            kept = self._recall(question, session.services.clock.monotonic())
         return _ABSENT, kept or await self._answer(session, request, question)
 
-    def _recall(self, session: Session, question: DoorQuestion) -> Verdict | None:
-        """What was answered to the same question at this door a moment ago."""
-        known: Verdict | None = self._questions.recall(question, session.services.clock.monotonic())
-        return known
+    def _recall(self, question: DoorQuestion, at_s: float) -> Verdict | None:
+        """What was answered to the same question at this door a moment before `at_s`."""
+        known: Verdict | None = self._questions.recall(question, at_s)
+        return None if known is None else replace(known, is_repeated=True)
+
+    async def _newest(
+        self, session: Session, number: str, repeated: PatronRecord, seen: PatronRecord
+    ) -> PatronRecord:
+        """The record that counts where an answer is repeated: that answer may be older than what
+        was `seen` of the patron at another terminal since (C110)."""
+        if says_the_same(repeated, seen):
+            return repeated
+        return await snapshot_anew(session, number, seen) or repeated
 
     async def _answer(
         self, session: Session, request: Question, question: DoorQuestion | None

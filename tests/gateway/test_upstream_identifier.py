@@ -1165,3 +1165,47 @@ async def test_so_many_wrong_pins_are_remembered(door, monkeypatch):
     denied = door.identifier._emergency._denied
     assert len(denied) == 2
     assert door.verifier.digest("emergency", "92", "0000") not in denied
+
+
+async def test_a_repeated_answer_at_a_door_is_no_news_of_the_patron_either_c110(door):
+    """C122: a kiosk has seen since that they are to ask the staff, and that counts."""
+    _, record = await admit(door, "91", "1234")
+    assert record.word.texts == ()
+    door.library.tail = "AFAsk staff|"
+    assert await door.guess("91", "1234") is OK
+    asked = len(door.library.asked)
+    for _ in range(2):
+        _, record = await admit(door, "91", "1234")
+        assert record.word.texts == ("Ask staff",)
+        assert door.services.admissions.holder("91").word.texts == ("Ask staff",)
+    assert len(door.library.asked) == asked
+
+
+async def test_a_repeated_answer_that_says_the_same_as_the_last_one_is_that_of_the_door(door):
+    _, record = await admit(door, "91", "1234")
+    assert await door.guess("91", "1234") is OK
+    asked = len(door.library.asked)
+    _, again = await admit(door, "91", "1234")
+    assert again == record
+    assert len(door.library.asked) == asked
+
+
+async def test_without_a_pin_too_a_kiosk_may_have_seen_more_since_c110(door):
+    session = door.session("door-1")
+    record, _ = await door.identifier.find(session, "91")
+    door.services.admissions.remember("door-1", "91", record, 0)
+    door.library.tail = "AFAsk staff|"
+    assert await door.guess("91", "1234") is OK
+    record, _ = await door.identifier.find(session, "91")
+    assert record.word.texts == ("Ask staff",)
+
+
+async def test_whom_our_store_knows_no_more_is_at_a_repetition_whom_the_answer_names(door):
+    door.library.holders["92"] = "1001"
+    session = door.session("door-1", aliases=True)
+    record = (await door.identifier.identify(session, "92", "9999")).record
+    door.services.admissions.remember("door-1", "92", record, 0)
+    await door.gateway.store.forget_patron("1001", str, force=True)
+    record = (await door.identifier.identify(session, "92", "9999")).record
+    assert (record.id, record.badges) == ("1001", ())
+    assert len(door.library.asked) == 1

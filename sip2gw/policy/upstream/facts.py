@@ -263,6 +263,11 @@ def completed(record: PatronRecord, earlier: PatronRecord) -> PatronRecord:
     return replace(full, word=replace(full.word, origin=whole, pending=record.word.pending))
 
 
+def says_the_same(record: PatronRecord, other: PatronRecord) -> bool:
+    """Whether the answers behind both say the same, as far as that of `record` says anything."""
+    return _origin_of(completed(record, other)) == _origin_of(other)
+
+
 def _origin_of(record: PatronRecord) -> Origin | None:
     return record.word.origin if record.word is not None else None
 
