@@ -365,6 +365,8 @@ class LibraryPins:
         self._forget_deeds(counted)
         for name in counted.names:
             self._right.pop(name, None)
+        for number in counted.numbers:
+            self._admissions.note_lock(number)
 
     def presented(self, number: str, pin: str, account: str) -> bytes:
         """A keyed digest of what is presented, empty for no PIN, and of whom is asked."""

@@ -180,6 +180,11 @@ class AdmissionsOf(Generic[R]):
         if admitted is not None:
             admitted.wrong_pins = 0 if right else admitted.wrong_pins + 1
 
+    def note_lock(self, patron_id: str) -> None:
+        """The PIN was seen to be locked: until it is right again it is answered so here, too."""
+        while self.knows(patron_id) and not self.is_guessed_at(patron_id):
+            self.note_pin(patron_id, right=False)
+
     def knows(self, patron_id: str) -> bool:
         """Whether the patron was admitted anywhere."""
         return patron_id in self._patrons

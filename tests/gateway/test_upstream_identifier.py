@@ -1209,3 +1209,22 @@ async def test_whom_our_store_knows_no_more_is_at_a_repetition_whom_the_answer_n
     record = (await door.identifier.identify(session, "92", "9999")).record
     assert (record.id, record.badges) == ("1001", ())
     assert len(door.library.asked) == 1
+
+
+async def test_a_pin_that_was_seen_to_be_locked_is_not_right_in_an_emergency_c110(door):
+    """By fewer wrong PINs than an emergency allows."""
+    session, record = await admit(door, "91", "1234")
+    door.identifier.rules = replace(door.identifier.rules, failures_max=3)
+    for n in range(3):
+        assert await door.guess("91", f"000{n}") is WRONG
+    assert await away(door, session, record, "91", "1234") is LOCKED
+
+
+async def test_a_lock_by_another_gateway_that_was_seen_counts_in_an_emergency_c110(door):
+    session, record = await admit(door, "91", "1234")
+    await door.gateway.store.record_guess("91", NOON, 1, NOON + LOCK)
+    assert await door.guess("91", "1234") is LOCKED
+    assert await away(door, session, record, "91", "1234") is LOCKED
+    door.gateway.clock.advance(16 * 60)
+    assert await door.guess("91", "1234") is OK
+    assert await away(door, session, record, "91", "1234") is OK
