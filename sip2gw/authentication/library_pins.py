@@ -234,8 +234,8 @@ class LibraryPins:
         self, counted: _Counted, state: PinState, verdict: Verdict | None
     ) -> None:
         """A door without its library system knows what was judged here last (B40)."""
-        if verdict is not None and verdict.by_deed:
-            return
+        if verdict is not None and (verdict.by_deed or verdict.right is None):
+            return  # of the PIN nothing was said
         guess, right = counted.guess, state is _OK
         for number in counted.numbers:
             self._admissions.note_pin(number, right=right)

@@ -22,7 +22,7 @@ from sip2gw.model.badges import Deed
 from sip2gw.policy.access import PinState
 from sip2gw.policy.upstream.rules import Fact, FactRules
 from sip2gw.protocol.encoding import text_encoding
-from sip2gw.protocol.messages import HoldResponse
+from sip2gw.protocol.messages import HoldResponse, PatronStatusRequest
 from sip2gw.staff.members.patrons import unblock
 
 OK, WRONG, LOCKED, ABSENT = PinState.OK, PinState.WRONG, PinState.LOCKED, PinState.ABSENT
@@ -1227,4 +1227,17 @@ async def test_a_lock_by_another_gateway_that_was_seen_counts_in_an_emergency_c1
     assert await away(door, session, record, "91", "1234") is LOCKED
     door.gateway.clock.advance(16 * 60)
     assert await door.guess("91", "1234") is OK
+    assert await away(door, session, record, "91", "1234") is OK
+
+
+async def test_an_answer_that_says_nothing_of_the_pin_is_no_news_in_an_emergency(door):
+    """B74, C158: they say CQ in a 64 and never in a 24, which counts nothing."""
+    session, record = await admit(door, "91", "1234")
+    door.library.cq = False
+    for _ in range(6):
+        question = PatronStatusRequest(
+            language="001", institution_id="HUB", patron_identifier="91", patron_password="1234"
+        )
+        assert (await door.identifier.ask(door.session(), question)).pin is WRONG
+    assert await door.counted("91") == [0]
     assert await away(door, session, record, "91", "1234") is OK
