@@ -33,6 +33,7 @@ from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sip2gw.authentication.emergency import EmergencyPins
 from sip2gw.authentication.guesses import Guesses, PinRules
@@ -206,7 +207,7 @@ class LibraryPins:
                 state, verdict = _LOCKED, None
             elif recall is not None and (known := recall()) is not None:
                 self._remember_again(guess, known)
-                return _OK if known.right else _WRONG, known
+                return _OK if known.right else _WRONG, replace(known, is_repeated=True)
             else:
                 state, verdict = await self._judge_unlocked(counted, ask)
             if state is _LOCKED:

@@ -140,7 +140,7 @@ class UpstreamIdentifier(Asking):
             )
             ask = partial(self._answer, session, request, question)
             # A repetition is one from the moment at which it came.
-            recall = question and partial(self._recall, question, began_s)
+            recall = question and partial(self._questions.recall, question, began_s)
             state, verdict = await self._pins.judge(guess, ask, recall)
         else:
             state, verdict = await self._without_pin(session, request, question)
@@ -300,15 +300,11 @@ class UpstreamIdentifier(Asking):
         self, session: Session, request: Question, question: DoorQuestion | None
     ) -> tuple[PinState, Verdict | None]:
         """What was answered where no PIN is judged."""
-        kept = None
         if question is not None:
-            kept = self._recall(question, session.services.clock.monotonic())
-        return _ABSENT, kept or await self._answer(session, request, question)
-
-    def _recall(self, question: DoorQuestion, at_s: float) -> Verdict | None:
-        """What was answered to the same question at this door a moment before `at_s`."""
-        known: Verdict | None = self._questions.recall(question, at_s)
-        return None if known is None else replace(known, is_repeated=True)
+            known = self._questions.recall(question, session.services.clock.monotonic())
+            if known is not None:
+                return _ABSENT, replace(known, is_repeated=True)
+        return _ABSENT, await self._answer(session, request, question)
 
     async def _newest(
         self, session: Session, number: str, repeated: PatronRecord, seen: PatronRecord
